@@ -1,0 +1,46 @@
+# Every recipe is one or two lines; `make help` lists them.
+PROFILE ?= profiles/example.toml
+SOURCE  ?= build/demo-source.iso
+OUT     ?= build/$(if $(findstring demo-source,$(SOURCE)),demo-)$(basename $(notdir $(PROFILE))).iso
+BIN     := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help setup iso test lint types golden docs wheel lock clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup:  ## make .venv from the hash-locked lists (never escalates)
+	@./setup.sh run
+
+iso: $(SOURCE) setup  ## build OUT from PROFILE= and SOURCE= (default: the demonstration source)
+	@$(BIN)/ksbuild iso $(PROFILE) --source $(SOURCE) --output $(OUT) --force
+
+build/demo-source.iso: $(wildcard builder/demo/*)
+	@./setup.sh demo && $(BIN)/ksbuild demo-source --output $@ --force
+
+test: build/demo-source.iso  ## every check and test, with its own set-up
+	@./setup.sh test && $(MAKE) --no-print-directory lint types docs
+	@$(BIN)/pytest
+
+lint:  ## ruff, shellcheck, and the agent's Python floor
+	@$(BIN)/ruff check -q && $(BIN)/ruff format -q --check && shellcheck setup.sh .ci/run
+	@$(BIN)/vermin -q -t=3.9- --violations --no-tips --eval-annotations firstboot
+
+types:  ## mypy --strict
+	@$(BIN)/mypy
+
+golden:  ## write the golden trees anew; read the diff
+	@$(BIN)/pytest -q -p no:randomly tests/golden --regenerate
+
+docs:  ## HTML manual, warnings are errors
+	@$(BIN)/sphinx-build -q -W -b html docs build/docs
+
+wheel:  ## build/ksbuild-*.whl
+	@$(BIN)/python -m pip --quiet wheel --no-deps --no-build-isolation -w build .
+
+lock:  ## renew requirements/*.txt (needs uv)
+	@for f in bootstrap run test; do uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements/$$f.txt requirements/$$f.in; done
+
+clean:  ## remove what make made
+	@rm -rf build .venv

@@ -1,0 +1,68 @@
+#!/bin/sh
+# Usage: setup.sh run|test|docs    Makes .venv from the hash-locked lists in requirements/.
+#
+# Never escalates: Debian packages are installed only when this already runs as root; otherwise the
+# one line to run is printed and the exit status is 6 ("environment", see docs/reference.md).
+set -eu
+cd "$(dirname "$0")"
+what=${1:?run or test}
+
+# demo: tools that assemble the demonstration source; test: the real programs the tests ask.
+demo="grub-common grub-efi-amd64-bin cpio"
+test="$demo curl dosfstools dnsmasq-base drbd-utils e2fsprogs fdisk firewalld gdisk isolinux isomd5sum
+  kmod mmdebstrap mtools network-manager openssl ovmf qemu-system-x86 seabios shellcheck
+  syslinux-utils systemd uidmap user-mode-linux util-linux xfsprogs xorriso"
+
+fit_python() {
+  for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
+    [ -n "$candidate" ] && "$candidate" -c \
+      'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null &&
+      { echo "$candidate"; return; }
+  done
+  return 1
+}
+
+missing_packages() {
+  for package in $1; do
+    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || echo "$package"
+  done
+}
+
+need() { # need PACKAGES...: install as root, else say what to run
+  [ $# -gt 0 ] || return 0
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "setup: installing $*" >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update && apt-get -qq install -y --no-install-recommends "$@" >/dev/null
+  else
+    echo "setup: this machine lacks: $*" >&2
+    if command -v dnf >/dev/null; then echo "next: sudo dnf install $*" >&2
+    else echo "next: sudo apt-get install $*" >&2; fi
+    exit 6
+  fi
+}
+
+if ! python=$(fit_python); then
+  if command -v dnf >/dev/null; then need python3.11; else need python3 python3-venv; fi
+  python=$(fit_python) || { echo "setup: Python 3.11 or newer is needed" >&2; exit 6; }
+fi
+# shellcheck disable=SC2086  # lists of package names are meant to be split
+case $what in
+  demo) need $(missing_packages "$demo") ;;
+  test) need $(missing_packages "$test") ;;
+  run) ;;
+  *) echo "usage: setup.sh run|demo|test" >&2; exit 2 ;;
+esac
+list=requirements/run.txt
+[ "$what" = test ] && list=requirements/test.txt
+
+# A set-up that already fits is left alone, so that `make` costs nothing the second time.
+stamp=.venv/ksbuild-$(cat requirements/bootstrap.txt $list pyproject.toml | sha256sum | cut -c1-16)
+[ -e "$stamp" ] && exit 0
+echo "setup: making .venv from $list" >&2
+[ -x .venv/bin/python ] || "$python" -m venv .venv
+pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
+pip install --require-hashes -r requirements/bootstrap.txt
+pip install --require-hashes --no-build-isolation -r $list
+pip install --no-deps --no-build-isolation --editable .
+touch "$stamp"
