@@ -1,0 +1,1 @@
+"""Two nodes introduce themselves to each other over the crossover bond."""

@@ -1,0 +1,75 @@
+"""converge(): bring a node to what its sequence of steps says, asking the world each time.
+
+A step that is done is not run again; resuming after a crash is starting from the top.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Protocol
+
+
+class Refused(Exception):
+    """A step met something it must not touch: the evidence, and the way out for a human."""
+
+    def __init__(self, evidence: str, way_out: str) -> None:
+        super().__init__(evidence)
+        self.evidence = evidence
+        self.way_out = way_out
+
+
+class StepFailed(Exception):
+    """A step applied itself and things are still missing."""
+
+    def __init__(self, step: str, missing: Sequence[str]) -> None:
+        super().__init__(f"{step}: still missing after applying: {'; '.join(missing)}")
+
+
+class Report(Protocol):
+    """Where the engine and the steps tell people what is going on."""
+
+    def __call__(self, step: str, event: str, detail: str = "") -> None:
+        """Tell one event; `event` is one of ok, missing, done, absent, waiting, note."""
+        ...
+
+
+class Step(ABC):
+    """One thing a node must be. `needs` names a capability the platform may lack."""
+
+    name: ClassVar[str]
+    needs: ClassVar[str] = ""
+
+    @abstractmethod
+    def check(self) -> Sequence[str]:
+        """What is still missing, in words; empty means done. Reads only. May raise Refused."""
+
+    @abstractmethod
+    def apply(self) -> None:
+        """Bring about what check() found missing. May raise Refused or CommandError."""
+
+
+def converge(
+    steps: Sequence[Step], report: Report, *, capabilities: frozenset[str], dry_run: bool = False
+) -> bool:
+    """Run each step in order. True when nothing was missing or everything missing was mended.
+
+    With `dry_run` nothing is applied and the answer says whether anything is missing. Raises
+    Refused, StepFailed, or what a step's apply() raises; later steps are then not looked at.
+    """
+    complete = True
+    for step in steps:
+        if step.needs and step.needs not in capabilities:
+            report(step.name, "absent", "not on this platform")
+            continue
+        missing = step.check()
+        if not missing:
+            report(step.name, "ok")
+            continue
+        report(step.name, "missing", "; ".join(missing))
+        if dry_run:
+            complete = False
+            continue
+        step.apply()
+        if left := step.check():
+            raise StepFailed(step.name, left)
+        report(step.name, "done")
+    return complete

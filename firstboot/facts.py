@@ -1,0 +1,100 @@
+"""Read-only probes: what this machine has. Parsing is pure; reading happens through Run and sysfs.
+
+Every path is taken below `root`, so that tests can hand in a recorded machine.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from firstboot.commands import Run
+
+
+@dataclass(frozen=True)
+class Port:
+    """A network interface: `mac` is the permanent address, upper case."""
+
+    name: str
+    mac: str
+    state: str
+
+
+@dataclass(frozen=True)
+class Bond:
+    """A bond as the kernel runs it; `ports` are interface names, `addresses` are address/prefix."""
+
+    mode: str
+    miimon_ms: int
+    mtu: int
+    ports: frozenset[str]
+    addresses: frozenset[str]
+
+
+def parse_ports(ip_json: str) -> list[Port]:
+    """`ip -j link` -> ethernet ports. iproute2 shows `permaddr` only where it differs."""
+    return [
+        Port(link["ifname"], link.get("permaddr", link["address"]).upper(), link["operstate"])
+        for link in json.loads(ip_json)
+        if link.get("link_type") == "ether" and "linkinfo" not in _without_slave_data(link)
+    ]
+
+
+def ports(run: Run) -> list[Port]:
+    """The machine's own ports: no bridges, bonds or VLANs."""
+    return parse_ports(run(["ip", "-j", "-d", "link", "show"]).stdout)
+
+
+def bond(run: Run, root: Path, name: str) -> Optional[Bond]:
+    """The bond of that name, or None when the kernel has none."""
+    folder = root / "sys/class/net" / name
+    if not (folder / "bonding").is_dir():
+        return None
+    shown = json.loads(run(["ip", "-j", "address", "show", "dev", name]).stdout)
+    return Bond(
+        mode=_word(folder / "bonding/mode").split()[0],
+        miimon_ms=int(_word(folder / "bonding/miimon")),
+        mtu=int(_word(folder / "mtu")),
+        ports=frozenset(_word(folder / "bonding/slaves").split()),
+        addresses=frozenset(
+            f"{info['local']}/{info['prefixlen']}"
+            for link in shown
+            for info in link.get("addr_info", [])
+        ),
+    )
+
+
+def partition_start(root: Path, partuuid: str) -> Optional[int]:
+    """First sector (512 bytes) of the partition with that PARTUUID; None when there is none."""
+    link = root / "dev/disk/by-partuuid" / partuuid
+    if not link.is_symlink():
+        return None
+    return int(_word(root / "sys/class/block" / link.readlink().name / "start"))
+
+
+def serial(root: Path) -> str:
+    """The DMI serial number, "" where the firmware tells none."""
+    try:
+        return _word(root / "sys/class/dmi/id/product_serial")
+    except FileNotFoundError:
+        return ""
+
+
+def boot_id(root: Path) -> str:
+    """The kernel's id of this boot (random(4))."""
+    return _word(root / "proc/sys/kernel/random/boot_id")
+
+
+def host_name(root: Path) -> str:
+    """What `uname -n` says."""
+    return _word(root / "proc/sys/kernel/hostname")
+
+
+def _word(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _without_slave_data(link: dict[str, Any]) -> dict[str, Any]:
+    # A bond's port carries linkinfo with info_slave_kind only; virtual links carry info_kind.
+    info = link.get("linkinfo", {})
+    return link if "info_kind" in info else {k: v for k, v in link.items() if k != "linkinfo"}

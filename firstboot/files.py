@@ -1,0 +1,88 @@
+"""The one door through which the agent writes files: atomic, durable, right mode from byte one."""
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A configuration file as a value: `path` is absolute on the node, `mode` its permissions."""
+
+    path: PurePosixPath
+    text: str
+    mode: int = 0o644
+
+
+def differing(root: Path, files: Iterable[ConfigFile]) -> list[str]:
+    """The files below `root` whose text or mode is not as rendered. Reads only."""
+    return [f"{f.path} is not as planned" for f in files if not _same(below(root, f), f)]
+
+
+def write(root: Path, files: Iterable[ConfigFile]) -> list[Path]:
+    """Write those that differ and say which. Each is old or new after a crash, never half."""
+    written = []
+    for file in files:
+        target = below(root, file)
+        if not _same(target, file):
+            make_folder(target.parent)
+            replace(target, file.text.encode(), file.mode)
+            written.append(target)
+    return written
+
+
+def below(root: Path, file: ConfigFile) -> Path:
+    """Where a node path lies when the node's root is `root`."""
+    return root / file.path.relative_to("/")
+
+
+def replace(target: Path, content: bytes, mode: int) -> None:
+    """Write `content` beside `target`, fsync, rename over it, fsync the folder (rename(2))."""
+    new = target.with_name(f".{target.name}.new")
+    new.unlink(missing_ok=True)
+    _write_synced(new, content, mode)
+    os.replace(new, target)
+    sync_folder(target.parent)
+
+
+def create(target: Path, content: bytes, mode: int) -> None:
+    """Make a file that must not exist yet (a latch). Raises FileExistsError."""
+    make_folder(target.parent)
+    _write_synced(target, content, mode)
+    sync_folder(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents durable before anything is put into them."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """fsync a folder, which makes a rename or creation in it durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_synced(path: Path, content: bytes, mode: int) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(handle, "wb") as out:
+        os.fchmod(out.fileno(), mode)
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def _same(target: Path, file: ConfigFile) -> bool:
+    try:
+        same_mode = target.stat().st_mode & 0o7777 == file.mode
+        return same_mode and target.read_bytes() == file.text.encode()
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,56 @@
+"""What the agent tells people: journal lines, a status file, the verdict. Never read to decide."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from firstboot import files
+from firstboot.node import Identity
+
+STATE = Path("var/lib/ksbuild")
+
+
+class Journal:
+    """Appends events to journal.jsonl, keeps status.json current, prints for the console."""
+
+    def __init__(self, root: Path, identity: Identity, boot_id: str) -> None:
+        self._folder = root / STATE
+        self._identity = identity
+        self._boot_id = boot_id
+        self._steps: dict[str, dict[str, str]] = {}
+        files.make_folder(self._folder)
+
+    def __call__(self, step: str, event: str, detail: str = "") -> None:
+        """Record one event; what a step said last is not said again."""
+        known = self._steps.get(step, {})
+        if (known.get("event"), known.get("detail")) == (event, detail):
+            return
+        print(f"ksnode: {step}: {event}{': ' + detail if detail else ''}", flush=True)
+        self._append({"step": step, "event": event, "detail": detail})
+        self._steps[step] = {"event": event, "detail": detail, "since": _now()}
+        self._write("status.json", {"node": self._identity.node, "steps": self._steps})
+
+    def verdict(self, verdict: str, **more: Any) -> None:
+        """Write RESULT, the node's own answer to "did it work?", durable before it is said."""
+        result = {"verdict": verdict, "node": self._identity.node, "boot_id": self._boot_id, **more}
+        self._write("RESULT", {**result, "at": _now(), "steps": self._steps})
+        print(f"ksnode: {verdict}", flush=True)
+
+    def _write(self, name: str, content: Any) -> None:
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        files.replace(self._folder / name, text.encode(), 0o644)
+
+    def _append(self, record: dict[str, str]) -> None:
+        line = json.dumps({"at": _now(), "boot": self._boot_id, **record}, sort_keys=True) + "\n"
+        path = self._folder / "journal.jsonl"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        with os.fdopen(handle, "wb") as out:
+            out.write(line.encode())
+            out.flush()
+            os.fsync(out.fileno())
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

@@ -1,0 +1,21 @@
+"""The few things the world cannot tell: files made once, never removed by the agent."""
+
+from pathlib import Path
+
+from firstboot import files
+from firstboot.journal import STATE
+
+COMPLETE = "complete"
+
+
+def is_set(root: Path, latch: str) -> bool:
+    """Whether the latch was ever set on this node."""
+    return (root / STATE / latch).exists()
+
+
+def set_once(root: Path, latch: str, content: str) -> None:
+    """Set the latch, durable before this returns; a latch that is set stays as it was."""
+    try:
+        files.create(root / STATE / latch, content.encode(), 0o644)
+    except FileExistsError:
+        return

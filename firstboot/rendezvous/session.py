@@ -1,0 +1,206 @@
+"""Each node answers the peer's question "how far are you?" and asks the same.
+
+Answers are state, not events: asking twice, or again after a crash, changes nothing, so nobody
+has to know whether a last message arrived.
+"""
+
+import ipaddress
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Optional
+
+from firstboot import VERSION
+from firstboot.node import RENDEZVOUS_PORT, Identity, key_digests, plan_digest
+from firstboot.rendezvous import secrets, wire
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = 1
+CONNECT_TIMEOUT_S = 5.0
+TALK_TIMEOUT_S = 5.0
+MOST_CONNECTIONS = 8
+QUIET_S = 60.0
+
+
+class NotMet(Exception):
+    """The peer did not answer, or what answered is not the peer; says which."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What the peer answered: how its plan differs from ours, and the steps it has reached."""
+
+    boot_id: str
+    differences: tuple[str, ...]
+    reached: frozenset[str]
+
+
+class Meeting:
+    """This node's side: a responder thread on the bond's address, and questions to the peer."""
+
+    def __init__(
+        self, identity: Identity, root: Path, boot_id: str, *, port: int = RENDEZVOUS_PORT
+    ) -> None:
+        self._identity = identity
+        self._root = root
+        self._boot_id = boot_id
+        self._port = port
+        self._reached: set[str] = set()
+        self._peer: Optional[State] = None
+        self._lock = threading.Lock()
+        self._listener: Optional[socket.socket] = None
+        self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._quiet_until = 0.0
+
+    def start(self) -> None:
+        """Answer from now on, in the background. Starting twice is starting once."""
+        if self._listener is not None:
+            return
+        self._server_context = secrets.server_context(self._root)
+        listener = socket.create_server((_host(self._identity.me.crossover_address), self._port))
+        self._listener = listener
+        threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop answering."""
+        if self._listener is not None:
+            # close() alone leaves a thread in accept() alive on Linux.
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+
+    def reach(self, step: str) -> None:
+        """Tell the peer, when it asks, that this node has come through `step`."""
+        with self._lock:
+            self._reached.add(step)
+
+    def passed(self, step: str) -> bool:
+        """Whether both nodes have reached `step`, the peer as far as it was last heard."""
+        with self._lock:
+            heard = self._peer
+            if heard is None or heard.differences:
+                return False
+            return step in self._reached and step in heard.reached
+
+    def ask(self) -> State:
+        """Ask the peer how far it is. Raises NotMet with the reason when there is no answer."""
+        peer = self._identity.peer
+        where = f"{peer.name} at {_host(peer.crossover_address)}:{self._port}"
+        context = secrets.client_context(self._root)
+        try:
+            with (
+                socket.create_connection(
+                    (_host(peer.crossover_address), self._port), timeout=CONNECT_TIMEOUT_S
+                ) as plain,
+                context.wrap_socket(plain) as connection,
+            ):
+                self._check_name(secrets.peer_name(connection))
+                wire.send(connection, self._state())
+                answer = wire.receive(connection, timeout_s=TALK_TIMEOUT_S)
+        except ssl.SSLError as error:
+            raise NotMet(f"{where} is not of this pair: {error.reason or error}") from None
+        except (OSError, wire.WireError) as error:
+            raise NotMet(f"no answer from {where}: {error}") from None
+        return self._heard(answer)
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                plain, address = listener.accept()
+            except OSError:
+                return  # stop() closed it
+            if not self._slots.acquire(blocking=False):
+                plain.close()
+                continue
+            threading.Thread(target=self._answer, args=(plain, address), daemon=True).start()
+
+    def _answer(self, plain: socket.socket, address: Any) -> None:
+        connection = self._server_context.wrap_socket(
+            plain, server_side=True, do_handshake_on_connect=False
+        )
+        # A timeout of the socket would start anew with every byte that a slow caller sends.
+        cut = threading.Timer(2 * TALK_TIMEOUT_S, _cut, args=(connection,))
+        cut.daemon = True
+        cut.start()
+        try:
+            with connection:
+                connection.settimeout(TALK_TIMEOUT_S)
+                connection.do_handshake()
+                self._check_name(secrets.peer_name(connection))
+                self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S))
+                wire.send(connection, self._state())
+        except (OSError, wire.WireError, NotMet) as error:
+            self._note(f"{address[0]} was turned away: {error}")
+        finally:
+            cut.cancel()
+            self._slots.release()
+
+    def _check_name(self, name: Optional[str]) -> None:
+        if name == self._identity.node:
+            raise NotMet(f"another machine says that it is {name}: is one medium in both servers?")
+        if name != self._identity.peer.name:
+            raise NotMet(f"the certificate names {name!r}, not {self._identity.peer.name!r}")
+
+    def _state(self) -> dict[str, Any]:
+        with self._lock:
+            reached = sorted(self._reached)
+        return {
+            "protocol": PROTOCOL,
+            "agent": VERSION,
+            "boot_id": self._boot_id,
+            "digest": plan_digest(self._identity.pair),
+            "keys": key_digests(self._identity.pair),
+            "reached": reached,
+        }
+
+    def _heard(self, answer: dict[str, Any]) -> State:
+        state = _parse(answer, differences(self._state(), answer))
+        with self._lock:
+            self._peer = state
+        return state
+
+    def _note(self, text: str) -> None:
+        now = time.monotonic()
+        if now >= self._quiet_until:  # a port scanner must not fill the log
+            self._quiet_until = now + QUIET_S
+            log.warning("%s (more like it in the next minute are not logged)", text)
+
+
+def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[str, ...]:
+    """Names of what differs between two states' plans; never the values. Empty: the same plan."""
+    if theirs.get("protocol") != mine["protocol"]:
+        return (f"protocol {mine['protocol']} here, {theirs.get('protocol')!r} there",)
+    if theirs.get("agent") != mine["agent"]:
+        return (f"agent {mine['agent']} here, {theirs.get('agent')!r} there",)
+    if theirs.get("digest") == mine["digest"]:
+        return ()
+    keys = theirs.get("keys")
+    other = keys if isinstance(keys, dict) else {}
+    named: Sequence[str] = sorted(
+        key for key in {*mine["keys"], *map(str, other)} if mine["keys"].get(key) != other.get(key)
+    )
+    return tuple(named) or ("plan digest",)
+
+
+def _parse(answer: dict[str, Any], differing: tuple[str, ...]) -> State:
+    reached = answer.get("reached")
+    if not isinstance(reached, list) or not all(isinstance(step, str) for step in reached):
+        raise NotMet("the peer's answer makes no sense")
+    return State(str(answer.get("boot_id")), differing, frozenset(reached))
+
+
+def _cut(connection: socket.socket) -> None:
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it is gone already, which is what was wanted
+
+
+def _host(address: str) -> str:
+    return str(ipaddress.ip_interface(address).ip)

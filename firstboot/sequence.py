@@ -1,0 +1,20 @@
+"""The steps in order: the agent's table of contents."""
+
+from firstboot.engine import Step
+from firstboot.steps import Context
+from firstboot.steps.crossover import CrossoverBond
+from firstboot.steps.firewall import Firewall
+from firstboot.steps.meet import Rendezvous
+from firstboot.steps.preflight import Preflight
+
+SEQUENCE = (Preflight, Firewall, CrossoverBond, Rendezvous)
+
+
+def steps(context: Context) -> tuple[Step, ...]:
+    """The sequence for one node."""
+    return (
+        Preflight(context),
+        Firewall(context),
+        CrossoverBond(context),
+        Rendezvous(context),
+    )
