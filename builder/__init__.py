@@ -1,0 +1,1 @@
+"""ksbuild on the administrator's workstation: profile -> plan -> tree -> medium."""

@@ -1,0 +1,22 @@
+"""The command line: words results and errors, sets exit statuses, holds no logic."""
+
+import click
+
+from builder.cli.demo_source import demo_source
+from builder.cli.iso import iso
+from builder.cli.validate import validate
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="ksbuild", prog_name="ksbuild")
+def main() -> None:
+    """One page of TOML in; two bare servers become one fenced KVM pair.
+
+    Exit status: 0 done, 1 bug, 2 wrong usage, 3 profile not valid, 4 source not usable,
+    5 refused for safety, 6 environment (space, permission, tool), 130 interrupted.
+    """
+
+
+main.add_command(validate)
+main.add_command(iso)
+main.add_command(demo_source)

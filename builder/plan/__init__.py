@@ -1,0 +1,74 @@
+"""A checked profile -> everything that will be on the medium. Pure: no files, clock or network."""
+
+import base64
+from dataclasses import dataclass
+
+import jinja2
+
+from builder.introduction import Introduction
+from builder.plan import bootmenu, kickstart
+from builder.plan.bootmenu import Medium
+from builder.plan.disk import grain
+from builder.profile.model import NodeSection, Profile
+from firstboot.node import SCHEMA, Crossover, Identity, Node, Pair, Storage, plan_digest, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What will happen: the pair, its digest, and a kickstart per node name."""
+
+    profile: Profile
+    pair: Pair
+    kickstarts: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """The plan digest, which both nodes compare when they meet."""
+        return plan_digest(self.pair)
+
+
+def pair(profile: Profile) -> Pair:
+    """The profile's pair as the nodes will know it."""
+    storage, crossover = profile.storage, profile.crossover
+    first, second = (_node(node) for node in profile.node)
+    return Pair(
+        id=profile.pair.id,
+        name=profile.pair.name,
+        platform=profile.pair.platform,
+        storage=Storage(
+            os_gib=storage.os_gib,
+            grain_sectors=grain(stripe_kib=(storage.raid_strip_kib or 0) * storage.raid_data_disks),
+        ),
+        crossover=Crossover(crossover.mode, crossover.miimon_ms, crossover.mtu),
+        nodes=(first, second),
+    )
+
+
+def plan(
+    profile: Profile, introduction: Introduction, agent: bytes, templates: jinja2.Environment
+) -> Plan:
+    """Render both nodes' kickstarts. Raises KickstartError when pykickstart rejects one."""
+    both = pair(profile)
+    blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
+    rendered = {}
+    for section in profile.node:
+        identity = Identity(SCHEMA, section.name, both)
+        payload = kickstart.Payload(blob, to_json(identity), introduction.of(section.name))
+        rendered[section.name] = kickstart.render(templates, profile, section, identity, payload)
+    return Plan(profile, both, rendered)
+
+
+def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str, bytes]:
+    """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it."""
+    files = {f"ks/{name}.ks": text for name, text in plan.kickstarts.items()}
+    files |= bootmenu.render(templates, plan.profile, medium)
+    return {path: text.encode() for path, text in sorted(files.items())}
+
+
+def _node(section: NodeSection) -> Node:
+    return Node(
+        name=section.name,
+        serial=section.serial,
+        crossover_address=section.crossover.address,
+        crossover_ports=tuple(section.crossover.ports),
+    )

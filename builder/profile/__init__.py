@@ -1,0 +1,1 @@
+"""One page of TOML -> a checked Profile, or every problem at once."""

@@ -1,0 +1,5 @@
+"""`python -m builder` is `ksbuild`."""
+
+from builder.cli import main
+
+main()
