@@ -1,0 +1,1 @@
+"""Source ISO and tree in, one bootable medium out."""

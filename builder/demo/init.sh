@@ -1,0 +1,113 @@
+#!/usr/bin/bash
+# Stands for the installer on a demonstration medium: it finds and reads the kickstart by the
+# address on the kernel's command line, as Anaconda's dracut does for hd:, and installs nothing.
+#
+# Kernel command line:
+#   inst.ks=hd:DEVICE[:PATH]   DEVICE is LABEL=..., UUID=... or a device; PATH defaults to /ks.cfg
+#   ksbuild.demo=poweroff      power off when done, instead of a shell
+export PATH=/usr/bin:/usr/sbin
+wait_s=60
+ks=/run/install/ks.cfg
+
+# Without init's set-up nothing can be told to anyone, so these come first.
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /tmp
+mkdir -p /dev/pts /run/install
+mount -t devpts devpts /dev/pts
+ln -s /proc/self/fd /dev/fd # bash's <( )
+
+# The screen and the serial line, whichever of them is there; only the last console= on the command
+# line is /dev/console.
+outputs=()
+for terminal in tty1 ttyS0; do
+  stty -F "/dev/$terminal" sane 2>/dev/null && outputs+=("/dev/$terminal")
+done
+[ "${#outputs[@]}" -gt 0 ] || outputs=(/dev/console)
+
+say() {
+  local output
+  for output in "${outputs[@]}"; do
+    printf 'ksbuild-demo: %s\n' "$*" >"$output"
+  done
+}
+
+argument() { # argument NAME: the last value on the kernel's command line
+  local word value=
+  for word in $(</proc/cmdline); do
+    case $word in "$1="*) value=${word#"$1="} ;; esac
+  done
+  printf '%s' "$value"
+}
+
+start_devices() {
+  /usr/lib/systemd/systemd-udevd --daemon
+  udevadm trigger --type=subsystems --action=add
+  udevadm trigger --type=devices --action=add
+  udevadm settle --timeout=30
+}
+
+device_path() { # dracut's disk_to_dev_path: blanks and slashes as udev escapes them
+  local label
+  case $1 in
+    LABEL=* | CDLABEL=*)
+      label=${1#*LABEL=}
+      label=${label//\//\\x2f}
+      printf '/dev/disk/by-label/%s' "${label// /\\x20}"
+      ;;
+    UUID=*) printf '/dev/disk/by-uuid/%s' "${1#UUID=}" ;;
+    /dev/*) printf '%s' "$1" ;;
+    *) printf '/dev/%s' "$1" ;;
+  esac
+}
+
+fetch_kickstart() { # fetch_kickstart ADDRESS: copy it to $ks, or say why not
+  local rest device path waited=0
+  case $1 in
+    hd:*) rest=${1#hd:} ;;
+    '') say 'no inst.ks= on the command line' && return 1 ;;
+    *) say "this demonstration reads inst.ks=hd: only, not $1" && return 1 ;;
+  esac
+  device=$(device_path "${rest%%:*}")
+  path=/ks.cfg
+  case $rest in *:?*) path=${rest#*:} ;; esac
+  until [ -b "$device" ]; do
+    [ "$waited" -lt "$wait_s" ] || { say "no $device after $wait_s s" && return 1; }
+    sleep 1
+    waited=$((waited + 1))
+  done
+  mount -o ro "$device" /mnt || { say "$device cannot be mounted" && return 1; }
+  cp "/mnt/${path#/}" "$ks"
+  local status=$?
+  umount /mnt
+  [ "$status" = 0 ] || { say "no $path on $device" && return 1; }
+}
+
+finish() {
+  say 'demonstration: installs nothing'
+  if [ "$(argument ksbuild.demo)" = poweroff ]; then
+    say 'powering off'
+    sync
+    echo o >/proc/sysrq-trigger
+    sleep 60
+  fi
+  say 'power off or remove the medium whenever you like; a shell is on the screen'
+  while :; do
+    setsid --wait --ctty bash -l </dev/tty1 >/dev/tty1 2>&1
+    sleep 1
+  done
+}
+
+say 'demonstration: installs nothing'
+say "command line: $(</proc/cmdline)"
+start_devices
+address=$(argument inst.ks)
+if fetch_kickstart "$address"; then
+  read -r sum _ < <(sha256sum "$ks")
+  say "kickstart found: $address sha256=$sum bytes=$(stat -c %s "$ks")"
+else
+  say "kickstart not found: $address"
+fi
+finish

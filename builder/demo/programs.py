@@ -1,0 +1,74 @@
+"""The one place in the builder that starts other programs."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+# Where Debian has each program; apt-get and dpkg-deb are on every Debian machine.
+_PACKAGES = {
+    "apt-get": "apt",
+    "depmod": "kmod",
+    "dpkg-deb": "dpkg",
+    "grub-mkimage": "grub-common",
+}
+# Ordinary users have no /usr/sbin on their path, where depmod is.
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What a proxy needs is all that a child inherits.
+_INHERITED = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+
+
+class DemoError(Exception):
+    """The demonstration source cannot be made; `hint` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    cwd: Path | None = None,
+    timeout_s: float = 300,
+    environment: Mapping[str, str] | None = None,
+) -> str:
+    """Run a program without a shell and return what it wrote to standard output.
+
+    Args:
+        argv: program and arguments.
+        cwd: folder to run in.
+        timeout_s: seconds until it is killed.
+        environment: added to a clean one (PATH, LC_ALL=C, proxies).
+
+    Raises:
+        DemoError: missing, too slow, or not exit status 0; with the last lines of its errors.
+    """
+    program = str(argv[0])
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    clean = {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", **inherited, **(environment or {})}
+    try:
+        done = subprocess.run(
+            [str(argument) for argument in argv],
+            cwd=cwd,
+            env=clean,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        package = _PACKAGES.get(program, program)
+        raise DemoError(
+            f"{program} is not installed", f"on Debian: sudo apt-get install {package}"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise DemoError(f"{program} did not end within {timeout_s:.0f} s", "try again") from error
+    if done.returncode != 0:
+        last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
+        raise DemoError(
+            "\n".join([f"{program} ended with status {done.returncode}", *last]),
+            "the lines above are its own",
+        )
+    return done.stdout.decode("utf-8", "replace")

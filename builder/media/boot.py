@@ -1,0 +1,166 @@
+"""Mode `boot`: a small medium with loaders, kernel, installer and the profile's tree.
+
+Written from scratch, never by opening and rewriting the source: pycdlib's rewrite leaves the
+grub.cfg inside images/efiboot.img as it was, so that a USB stick under UEFI would start the stock
+menu without the kickstart.
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from pycdlib import PyCdlib
+from pycdlib.pycdlibexception import PyCdlibException
+
+from builder.media.errors import MediumError
+from builder.media.fat import fat_image
+from builder.media.iso9660 import BIOS_IMAGE, EFI_IMAGE, Progress, Streamed, write_iso
+from builder.media.source import REQUIRED, Source
+
+GRUB_CONFIG = "EFI/BOOT/grub.cfg"
+ISOLINUX_CONFIG = "isolinux/isolinux.cfg"
+EFI_LABEL = "KSBUILD"
+_EFI_REQUIRED = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi")
+# Secure Boot's key manager, and the font GRUB draws a graphical menu with.
+_EFI_OPTIONAL = ("EFI/BOOT/mmx64.efi", "EFI/BOOT/fonts/unicode.pf2")
+_PLATFORM_EFI = 0xEF
+_AGAIN = "build it again; if this stays so, the disk or memory is at fault"
+
+
+def write_boot_medium(
+    out: BinaryIO,
+    tree: Mapping[str, bytes],
+    source: Source,
+    *,
+    volume_id: str,
+    when: int,
+    progress: Progress | None = None,
+) -> None:
+    """Write the medium: `tree` plus loaders, kernel and initrd of `source`.
+
+    The same arguments give the same bytes.
+
+    Args:
+        out: binary file, empty and seekable.
+        tree: path -> content, with both boot menus.
+        source: where the loaders and the installer come from.
+        volume_id: label of the medium, 1 to 32 of A-Z a-z 0-9 _ . -
+        when: date of everything on it, seconds since 1970 (SOURCE_DATE_EPOCH).
+        progress: called with bytes done and bytes in all.
+
+    Raises:
+        MediumError: a menu is missing, or the tree has a path the writer brings itself.
+        SourceError: the source cannot be read.
+        OSError: `out` cannot be written.
+    """
+    if missing := {GRUB_CONFIG, ISOLINUX_CONFIG} - tree.keys():
+        raise MediumError(f"the tree has no {', '.join(sorted(missing))}", "report this")
+    copied = {path: source.stream(path) for path in _copied(source)}
+    if twice := tree.keys() & (copied.keys() | {EFI_IMAGE}):
+        raise MediumError(f"the tree brings {', '.join(sorted(twice))}", "report this")
+    image: dict[str, bytes | Streamed] = {EFI_IMAGE: efi_image(tree[GRUB_CONFIG], source)}
+    write_iso(out, {**copied, **tree, **image}, volume_id=volume_id, when=when, progress=progress)
+
+
+def _copied(source: Source) -> list[str]:
+    optional = [path for path in _EFI_OPTIONAL if source.has(path)]
+    return [path for path in REQUIRED if path != GRUB_CONFIG] + optional
+
+
+def efi_image(grub_config: bytes, source: Source) -> bytes:
+    """Make images/efiboot.img: the loaders of `source` with the medium's own menu.
+
+    Firmware that ignores El Torito on a disk starts GRUB from this FAT, and GRUB then reads the
+    menu beside it instead of the one on the ISO.
+    """
+    paths = [*_EFI_REQUIRED, *(path for path in _EFI_OPTIONAL if source.has(path))]
+    files = {path.upper(): source.read(path) for path in paths}
+    files[GRUB_CONFIG.upper()] = grub_config
+    serial = zlib.crc32(b"".join(content for _, content in sorted(files.items())))
+    return fat_image(files, label=EFI_LABEL, serial=serial)
+
+
+def verify_boot_medium(
+    path: Path, tree: Mapping[str, bytes], volume_id: str, source: Source | None = None
+) -> None:
+    """Read a written medium back and compare it with what it was made from.
+
+    Args:
+        path: the medium.
+        tree: what `write_boot_medium` was given.
+        volume_id: likewise.
+        source: compare loaders, kernel and initrd, too.
+
+    Raises:
+        MediumError: says what differs.
+    """
+    iso = PyCdlib()
+    try:
+        iso.open(str(path))
+    except (PyCdlibException, struct.error, ValueError, LookupError) as error:
+        raise MediumError(f"{path} cannot be read back ({error})", _AGAIN) from error
+    try:
+        label = iso.pvd.volume_identifier.decode("ascii", "replace").rstrip()
+        if label != volume_id:
+            raise MediumError(f"{path} is labelled {label!r}, not {volume_id!r}", _AGAIN)
+        for name, content in sorted(tree.items()):
+            if _read(iso, path, name) != content:
+                raise MediumError(f"{path}: {name} differs from what was written", _AGAIN)
+        if source is not None:
+            _verify_copies(iso, path, tree, source)
+        _verify_boot_entries(iso, path, tree)
+    finally:
+        iso.close()
+
+
+def _read(iso: PyCdlib, path: Path, name: str) -> bytes:
+    try:
+        with iso.open_file_from_iso(rr_path=f"/{name}") as opened:
+            return bytes(opened.read())
+    except PyCdlibException as error:
+        raise MediumError(f"{path}: {name} cannot be read ({error})", _AGAIN) from error
+
+
+def _verify_copies(iso: PyCdlib, path: Path, tree: Mapping[str, bytes], source: Source) -> None:
+    for name in _copied(source):
+        there, wanted = _read(iso, path, name), source.read(name)
+        if name == BIOS_IMAGE:
+            there, wanted = there[64:], wanted[64:]
+        if there != wanted:
+            raise MediumError(f"{path}: {name} differs from the source's", _AGAIN)
+    if _read(iso, path, EFI_IMAGE) != efi_image(tree[GRUB_CONFIG], source):
+        raise MediumError(f"{path}: {EFI_IMAGE} differs from what was written", _AGAIN)
+
+
+def _extent(iso: PyCdlib, name: str) -> int:
+    return int(iso.get_record(rr_path=f"/{name}").extent_location())
+
+
+def _verify_boot_entries(iso: PyCdlib, path: Path, tree: Mapping[str, bytes]) -> None:
+    catalog = iso.eltorito_boot_catalog
+    if catalog is None or not catalog.sections:
+        raise MediumError(f"{path} has no El Torito entries for BIOS and UEFI", _AGAIN)
+    bios, section = catalog.initial_entry, catalog.sections[0]
+    if bios.boot_indicator != 0x88 or bios.get_rba() != _extent(iso, BIOS_IMAGE):
+        raise MediumError(f"{path}: the BIOS entry does not start {BIOS_IMAGE}", _AGAIN)
+    loader = _read(iso, path, BIOS_IMAGE)
+    if loader[8:24] != _boot_info_table(loader, iso.pvd.extent_location(), bios.get_rba()):
+        raise MediumError(f"{path}: {BIOS_IMAGE} has a wrong boot information table", _AGAIN)
+    efi, image = section.section_entries[0], _read(iso, path, EFI_IMAGE)
+    if (
+        section.platform_id != _PLATFORM_EFI
+        or efi.get_rba() != _extent(iso, EFI_IMAGE)
+        or efi.sector_count * 512 != len(image)
+    ):
+        raise MediumError(f"{path}: the UEFI entry does not start {EFI_IMAGE}", _AGAIN)
+    if tree[GRUB_CONFIG] not in image:
+        raise MediumError(f"{path}: {EFI_IMAGE} has another {GRUB_CONFIG}", _AGAIN)
+
+
+def _boot_info_table(loader: bytes, descriptor: int, start: int) -> bytes:
+    """mkisofs(8), "EL TORITO BOOT INFORMATION TABLE"."""
+    words = loader[64:].ljust(-(-(len(loader) - 64) // 4) * 4, b"\0")
+    total = sum(word for (word,) in struct.iter_unpack("<I", words)) & 0xFFFFFFFF
+    return struct.pack("<IIII", descriptor, start, len(loader), total)

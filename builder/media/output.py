@@ -1,0 +1,78 @@
+"""A file that appears whole or not at all."""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from builder.media.errors import OutputError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
+    """Yield a file that becomes `path` when the block ends well.
+
+    The bytes go to `path` + ".part", are fsynced and renamed. Whatever ends the block early,
+    Ctrl-C too, removes the part and leaves an older `path` as it was.
+
+    Args:
+        path: where the file shall be.
+        force: replace a file that is there.
+        size: bytes expected, to refuse before writing when the disk has less room.
+
+    Raises:
+        OutputError: `path` is there without `force`, is not a regular file, cannot be written,
+            or the disk is full.
+    """
+    _check_target(path, force)
+    part = path.with_name(path.name + ".part")
+    try:
+        if (free := shutil.disk_usage(path.parent).free) < size:
+            raise _full(path, f"{size} bytes are needed and {free} are free")
+        # A part left by a killed run is nobody's work: "w" empties it.
+        with part.open("w+b") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        # Only errors about this file or its disk are ours to word; the block reads others, too.
+        if error.errno in _FULL:
+            raise _full(path, "the disk or quota is full") from error
+        if error.filename is not None and Path(error.filename) == part:
+            raise OutputError(
+                f"{path}: {error.strerror}", "choose a folder you may write to with --output"
+            ) from error
+        raise
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def _check_target(path: Path, force: bool) -> None:
+    if not path.parent.is_dir():
+        raise OutputError(f"{path.parent} is not a folder", f"mkdir -p {path.parent}")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file", "give --output the name of a new file")
+    if path.exists() and not force:
+        raise OutputError(f"{path} is there already", "add --force to replace it")
+
+
+def _full(path: Path, what: str) -> OutputError:
+    return OutputError(f"{path}: {what}", "free some room or choose another disk with --output")
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is only safe from a power cut once the folder is on the disk (fsync(2))."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,163 @@
+"""Read an Enterprise Linux 9 installation ISO, or the demonstration source that has its shape."""
+
+import configparser
+import contextlib
+import os
+import re
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NoReturn, cast
+
+from pycdlib import PyCdlib
+from pycdlib.pycdlibexception import PyCdlibException, PyCdlibInvalidInput
+
+from builder.media.errors import SourceError
+from builder.media.iso9660 import Streamed
+
+DEMONSTRATION = "ksbuild-demonstration"
+REQUIRED = (
+    "isolinux/isolinux.bin",
+    "isolinux/ldlinux.c32",
+    "EFI/BOOT/BOOTX64.EFI",
+    "EFI/BOOT/grubx64.efi",
+    "EFI/BOOT/grub.cfg",
+    "images/pxeboot/vmlinuz",
+    "images/pxeboot/initrd.img",
+)
+_USE_EL9 = "use an Enterprise Linux 9 x86_64 DVD or boot ISO (AlmaLinux, Rocky, RHEL), unmodified"
+_AGAIN = "download it again and compare its checksum"
+_BLOCK = 2048
+# What pycdlib lets through when the bytes are not what the structures promise.
+_PARSER_ERRORS = (PyCdlibException, struct.error, ValueError, LookupError, TypeError, EOFError)
+
+
+class Source:
+    """An opened and checked source ISO; made by `open_source`."""
+
+    def __init__(self, path: Path, iso: PyCdlib, closing: contextlib.ExitStack) -> None:
+        self._path = path
+        self._iso = iso
+        self._closing = closing
+        self.volume_id = iso.pvd.volume_identifier.decode("ascii", "replace").strip()
+        self.release, self.version, self.architecture = "", "", ""
+        self.demonstration = False
+        self._read_identity()
+        self._check_identity()
+        if missing := [name for name in REQUIRED if not self.has(name)]:
+            raise SourceError(f"{path} has no {', '.join(missing)}", _USE_EL9)
+        config = self.read("EFI/BOOT/grub.cfg").decode("utf-8", "replace")
+        # EL9's GRUB only checks signatures behind `linuxefi`; upstream's may not know the word.
+        efi = re.search(r"^\s*linuxefi\s", config, re.MULTILINE)
+        self.grub_linux = "linuxefi" if efi else "linux"
+        self.grub_initrd = "initrdefi" if efi else "initrd"
+
+    def has(self, path: str) -> bool:
+        """Tell whether there is a file `path` ("images/pxeboot/vmlinuz")."""
+        try:
+            return bool(self._iso.get_record(rr_path=f"/{path}").is_file())
+        except PyCdlibInvalidInput:
+            return False
+        except _PARSER_ERRORS as error:
+            self._unreadable(path, error)
+
+    def read(self, path: str) -> bytes:
+        """Return the content of a file that fits into memory.
+
+        Raises:
+            SourceError: no such file, or it cannot be read.
+        """
+        part = self.stream(path)
+        content = part.stream.read()
+        if len(content) != part.length:
+            self._unreadable(path, EOFError(f"{len(content)} of {part.length} bytes"))
+        return content
+
+    def stream(self, path: str) -> Streamed:
+        """Open a file for copying; it stays open as long as the source does.
+
+        Raises:
+            SourceError: no such file, or it cannot be read.
+        """
+        try:
+            opened = self._iso.open_file_from_iso(rr_path=f"/{path}")
+            stream = cast(BinaryIO, self._closing.enter_context(opened))
+            return Streamed(stream, opened.length())
+        except _PARSER_ERRORS as error:
+            self._unreadable(path, error)
+
+    def _unreadable(self, path: str, error: Exception) -> NoReturn:
+        raise SourceError(f"{self._path}: {path} cannot be read ({error})", _AGAIN) from error
+
+    def _read_identity(self) -> None:
+        """Fill in release, version and architecture.
+
+        `.treeinfo` is what pungi puts on a DVD; lorax' boot ISO has only `.discinfo`, three lines:
+        time, release, architecture (pylorax/discinfo.py).
+        """
+        if self.has(".treeinfo"):
+            self._read_treeinfo()
+        elif self.has(".discinfo"):
+            lines = self.read(".discinfo").decode("utf-8", "replace").splitlines() + [""] * 3
+            self.release, self.architecture = lines[1].strip(), lines[2].strip()
+            number = re.search(r"\d+(\.\d+)*", self.release)
+            self.version = number[0] if number else ""
+        else:
+            raise SourceError(f"{self._path} has neither .treeinfo nor .discinfo", _USE_EL9)
+
+    def _read_treeinfo(self) -> None:
+        info = configparser.ConfigParser(interpolation=None, strict=False)
+        try:
+            info.read_string(self.read(".treeinfo").decode("utf-8", "replace"))
+        except configparser.Error as error:
+            self._unreadable(".treeinfo", error)
+        family = info.get("general", "family", fallback="")
+        self.version = info.get("general", "version", fallback="")
+        self.architecture = info.get("general", "arch", fallback="")
+        self.release = f"{family} {self.version}".strip()
+        self.demonstration = family == DEMONSTRATION
+
+    def _check_identity(self) -> None:
+        if self.architecture != "x86_64":
+            raise SourceError(
+                f"{self._path} is for {self.architecture or 'an unknown architecture'}, not x86_64",
+                _USE_EL9,
+            )
+        if not self.demonstration and self.version.split(".")[0] != "9":
+            raise SourceError(
+                f"{self._path} is {self.release or 'of unknown release'}, not Enterprise Linux 9",
+                _USE_EL9,
+            )
+
+
+@contextlib.contextmanager
+def open_source(path: Path) -> Iterator[Source]:
+    """Open and check a source ISO.
+
+    Raises:
+        SourceError: it is not there, not an ISO, cut short, for another architecture or release,
+            or lacks a file that booting needs; the message names which.
+    """
+    with contextlib.ExitStack() as closing:
+        try:
+            if path.is_dir():
+                raise SourceError(f"{path} is a folder, not an ISO file", _USE_EL9)
+            file = closing.enter_context(path.open("rb"))
+        except OSError as error:
+            raise SourceError(f"{path}: {error.strerror}", "check the path of --source") from error
+        yield Source(path, _parse(path, file, closing), closing)
+
+
+def _parse(path: Path, file: BinaryIO, closing: contextlib.ExitStack) -> PyCdlib:
+    iso = PyCdlib()
+    try:
+        iso.open_fp(file)
+    except _PARSER_ERRORS as error:
+        raise SourceError(f"{path} is not an ISO 9660 image ({error})", _AGAIN) from error
+    closing.callback(iso.close)
+    promised, there = iso.pvd.space_size * _BLOCK, os.fstat(file.fileno()).st_size
+    if there < promised:
+        raise SourceError(f"{path} is cut short: {there} of {promised} bytes", _AGAIN)
+    if not iso.has_rock_ridge():
+        raise SourceError(f"{path} has no Rock Ridge names", _USE_EL9)
+    return iso

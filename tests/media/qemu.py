@@ -1,0 +1,121 @@
+"""Boot a machine under QEMU and read its serial line.
+
+TCG only: it works on every machine, and KVM inside a virtual machine is not to be relied on.
+"""
+
+import contextlib
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Firmware = Literal["bios", "uefi"]
+Attachment = Literal["cd", "usb", "disk"]
+
+_OVMF = Path("/usr/share/OVMF")
+_ATTACH = {
+    "cd": ["-device", "ide-cd,drive=medium,bootindex=0"],
+    "usb": ["-device", "qemu-xhci", "-device", "usb-storage,drive=medium,bootindex=0"],
+    "disk": ["-device", "virtio-blk-pci,drive=medium,bootindex=0"],
+}
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A running machine; made by `boot`."""
+
+    process: subprocess.Popen[bytes]
+    console: Path
+
+    def output(self) -> str:
+        """Return everything the serial line has said."""
+        return self.console.read_text("utf-8", "replace")
+
+    def wait_for(self, text: str, timeout_s: float = 150) -> str:
+        """Wait until the serial line has said `text` and return all of its output.
+
+        Raises:
+            AssertionError: it did not within `timeout_s`, or the machine ended before.
+        """
+        end = time.monotonic() + timeout_s
+        while time.monotonic() < end:
+            ended = self.process.poll() is not None
+            if text in (said := self.output()):
+                return said
+            assert not ended, f"the machine ended without {text!r}:\n{said[-3000:]}"
+            time.sleep(0.2)
+        raise AssertionError(f"no {text!r} after {timeout_s} s:\n{self.output()[-3000:]}")
+
+    def wait_off(self, timeout_s: float = 60) -> int:
+        """Wait until the machine has powered itself off and return QEMU's exit status."""
+        return self.process.wait(timeout_s)
+
+    def type(self, text: str) -> None:
+        """Type on the serial line."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(text.encode())
+        self.process.stdin.flush()
+
+
+@contextlib.contextmanager
+def boot(
+    medium: Path,
+    folder: Path,
+    *,
+    firmware: Firmware,
+    attach: Attachment,
+    serial_number: str = "",
+    disks: Sequence[Path] = (),
+    macs: Sequence[str] = (),
+    memory_mb: int = 1024,
+) -> Iterator[Machine]:
+    """Boot `medium` read-only and end the machine with the block.
+
+    Args:
+        medium: raw image.
+        folder: for the console's output and the firmware's variables.
+        firmware: SeaBIOS on i440FX, or OVMF on Q35.
+        attach: how the machine sees the medium.
+        serial_number: system serial number in DMI.
+        disks: raw images, writable, as virtio disks.
+        macs: one network card each, connected to nothing.
+        memory_mb: memory in MiB.
+    """
+    argv = ["qemu-system-x86_64", "-accel", "tcg", "-m", str(memory_mb), "-nodefaults"]
+    argv += ["-display", "none", "-vga", "std", "-serial", "stdio", "-no-reboot"]
+    argv += _firmware(firmware, folder)
+    kind = "media=cdrom," if attach == "cd" else ""
+    argv += ["-drive", f"file={medium},format=raw,if=none,id=medium,readonly=on,{kind}cache=unsafe"]
+    argv += _ATTACH[attach]
+    if serial_number:
+        argv += ["-smbios", f"type=1,serial={serial_number}"]
+    for number, disk in enumerate(disks):
+        argv += ["-drive", f"file={disk},format=raw,if=none,id=disk{number}"]
+        argv += ["-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}"]
+    for number, mac in enumerate(macs):
+        argv += ["-netdev", f"socket,id=net{number},udp=127.0.0.1:1,localaddr=127.0.0.1:0"]
+        argv += ["-device", f"virtio-net-pci,netdev=net{number},mac={mac}"]
+    console = folder / "console"
+    with console.open("wb") as out, subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            yield Machine(process, console)
+        finally:
+            process.kill()
+
+
+def _firmware(firmware: Firmware, folder: Path) -> list[str]:
+    if firmware == "bios":
+        return ["-machine", "pc"]
+    variables = folder / "variables.fd"
+    shutil.copyfile(_OVMF / "OVMF_VARS_4M.fd", variables)
+    code = _OVMF / "OVMF_CODE_4M.fd"
+    return [
+        *("-machine", "q35"),
+        *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
+        *("-drive", f"if=pflash,format=raw,unit=1,file={variables}"),
+    ]
