@@ -1,0 +1,105 @@
+"""The User-mode Linux kernel of this machine and the part of its modules that the guests carry."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+LINUX = Path("/usr/bin/linux.uml")
+MODULES = Path("/usr/lib/uml/modules")
+INSTALL_COMMAND = "sudo apt-get install user-mode-linux mmdebstrap kmod fdisk uidmap"
+
+# What a node of the pair or the installer may load; everything else in the package (over 100 MB)
+# would only cost seconds at every installation.
+WANTED = (
+    *("bonding", "8021q", "bridge", "br_netfilter", "ipv6", "tun", "veth", "dummy", "sctp"),
+    *("drbd", "gfs2", "dlm", "softdog", "loop", "autofs4"),
+    *("isofs", "vfat", "nls_cp437", "nls_iso8859-1", "nls_ascii", "nls_utf8"),
+)
+
+
+class MissingPiece(Exception):
+    """Something this machine lacks; the text ends with the command that installs it."""
+
+
+def require_programs() -> None:
+    """Raise MissingPiece when User-mode Linux or a program the harness starts is not there."""
+    programs = (str(LINUX), "unshare", "nsenter", "mmdebstrap", "sfdisk", "depmod", "ip")
+    missing = [name for name in programs if shutil.which(name) is None]
+    if missing or not MODULES.is_dir():
+        raise MissingPiece(f"missing: {' '.join(missing) or MODULES}\nnext: {INSTALL_COMMAND}")
+
+
+def release() -> str:
+    """Kernel release as `uname -r` says inside, e.g. "6.1.176"."""
+    answer = subprocess.run([str(LINUX), "--version"], capture_output=True, text=True, check=True)
+    return answer.stdout.strip()
+
+
+def cache_folder() -> Path:
+    """Folder of what is made once: KSBUILD_CACHE, or build/uml of the checkout; made if need be."""
+    chosen = os.environ.get("KSBUILD_CACHE") or Path(__file__).resolve().parents[2] / "build/uml"
+    folder = Path(chosen).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@functools.cache
+def environment() -> tuple[str, ...]:
+    """NAME=VALUE words linux.uml needs on this processor (see large_xstate.c); often none.
+
+    Raises MissingPiece when the shim has to be compiled and there is no compiler.
+    """
+    if " amx_tile" not in Path("/proc/cpuinfo").read_text():
+        return ()
+    source = Path(__file__).with_name("large_xstate.c")
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    made = cache_folder() / f"large-xstate-{digest}.so"
+    if not made.exists():
+        if shutil.which("cc") is None:
+            raise MissingPiece(
+                "User-mode Linux needs a shim, to be compiled here, on a processor with AMX\n"
+                "next: sudo apt-get install gcc libc6-dev"
+            )
+        part = made.with_suffix(f".{os.getpid()}")
+        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(part), str(source)], check=True)
+        part.rename(made)
+    return (f"LD_PRELOAD={made}",)
+
+
+def module_closure(index: str, wanted: Iterable[str]) -> list[str]:
+    """Paths, as in modules.dep, of the wanted modules and of all they need.
+
+    A name that modules.dep lacks is built in or absent: KeyError, because a silent gap would show
+    up minutes later inside a guest.
+    """
+    needs = {}
+    for line in index.splitlines():
+        path, _, rest = line.partition(":")
+        needs[path] = rest.split()
+    by_name = {Path(path).stem.replace("-", "_"): path for path in needs}
+    found: set[str] = set()
+    pending = [by_name[name.replace("-", "_")] for name in wanted]
+    while pending:
+        path = pending.pop()
+        if path not in found:
+            found.add(path)
+            pending += needs[path]
+    return sorted(found)
+
+
+def copy_modules(target: Path) -> None:
+    """Put the wanted modules below target/lib/modules/<release> and index them anew."""
+    source = MODULES / release()
+    folder = target / "lib/modules" / release()
+    for path in module_closure((source / "modules.dep").read_text(), WANTED):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / path, folder / path)
+    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
+        shutil.copyfile(source / name, folder / name)
+    subprocess.run(["depmod", "-b", str(target), release()], check=True)

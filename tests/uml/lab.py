@@ -1,0 +1,129 @@
+"""The place where machines run: an unprivileged namespace with the cables in it. No root, no KVM."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from tests.uml import kernel
+
+_FIRST_PORT = 7000
+
+# Brings loopback up, then keeps the namespace. If the tests die without a word, its standard input
+# ends and it kills the machines it was told of: no run leaves machines behind.
+_KEEPER = """
+ip link set lo up && echo ready || exit 1
+while read -r sign pid; do
+  case $sign in
+    +) machines="$machines $pid" ;;
+    -) left=; for known in $machines; do [ "$known" = "$pid" ] || left="$left $known"; done
+       machines=$left ;;
+  esac
+done
+for pid in $machines; do kill -9 -- "-$pid"; done
+"""
+
+
+@dataclass(frozen=True)
+class End:
+    """One end of a cable: UDP ports on the namespace's loopback."""
+
+    source_port: int
+    target_port: int
+
+
+@dataclass(frozen=True)
+class Cable:
+    """An Ethernet segment with two ends. An end nobody holds swallows frames."""
+
+    a: End
+    b: End
+
+
+class Powered(Protocol):
+    """A machine as the lab knows it."""
+
+    def power_cut(self) -> None:
+        """Pull the plug; nothing happens when it is off."""
+
+
+class Lab:
+    """One unprivileged user and network namespace with the cables in it; a context manager."""
+
+    def __init__(self) -> None:
+        self.folder = Path()
+        self._machines: list[Powered] = []
+        self._ends = 0
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Lab:
+        kernel.require_programs()
+        # Short, because a unix socket's path holds 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="ksl-"))
+        self._keeper = subprocess.Popen(
+            ["unshare", "-Urn", "sh", "-c", _KEEPER],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert self._keeper.stdout is not None
+        if self._keeper.stdout.readline() != b"ready\n":
+            self.close()
+            raise kernel.MissingPiece(
+                "this machine allows no user namespaces\n"
+                "next: sudo sysctl kernel.unprivileged_userns_clone=1"
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cut every machine's power and give the namespace up."""
+        for machine in self._machines:
+            machine.power_cut()
+        if self._keeper is not None:
+            assert self._keeper.stdin is not None
+            assert self._keeper.stdout is not None
+            self._keeper.stdin.close()
+            self._keeper.wait()
+            self._keeper.stdout.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def cable(self) -> Cable:
+        """Lay one more cable."""
+        first = _FIRST_PORT + self._ends
+        self._ends += 2
+        return Cable(End(first, first + 1), End(first + 1, first))
+
+    def inside(self, *argv: str) -> list[str]:
+        """Return the command that runs argv inside the namespace."""
+        assert self._keeper is not None
+        enter = ("nsenter", "-t", str(self._keeper.pid), "-U", "-n", "--preserve-credentials")
+        return [*enter, *argv]
+
+    def adopt(self, machine: Powered, pid: int) -> None:
+        """Take responsibility for a machine that runs as process group pid."""
+        self._machines.append(machine)
+        self._tell(f"+ {pid}")
+
+    def release(self, machine: Powered, pid: int) -> None:
+        """Forget a machine that has ended, and its pid, which may soon be someone else's."""
+        self._machines = [known for known in self._machines if known is not machine]
+        self._tell(f"- {pid}")
+
+    def _tell(self, line: str) -> None:
+        assert self._keeper is not None
+        assert self._keeper.stdin is not None
+        self._keeper.stdin.write(f"{line}\n".encode())
+        self._keeper.stdin.flush()

@@ -1,0 +1,205 @@
+"""Whole machines in User-mode Linux: started, watched, asked and cut off from power."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from tests.uml import kernel, mconsole
+from tests.uml.lab import End, Lab
+
+_POLL_SECONDS = 0.05
+
+
+class MachineError(Exception):
+    """A machine did not do what was asked; the text carries the end of its console."""
+
+
+@dataclass(frozen=True)
+class Nic:
+    """A network interface; the n-th of a machine is vec<n> in it."""
+
+    mac: str
+    end: End
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A block device; the n-th of a machine is /dev/ubd<a, b, ...> in it.
+
+    With overlay the image is never written: what the machine writes goes to that new file.
+    """
+
+    image: Path
+    read_only: bool = False
+    overlay: Path | None = None
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a machine is made of; memory is in MiB."""
+
+    disks: Sequence[Disk] = ()
+    nics: Sequence[Nic] = ()
+    memory: int = 512
+
+
+def scratch_folder() -> Path:
+    """Return /dev/shm when 3 GiB are free there (disks and memory then cost no seek), else /tmp."""
+    shm = Path("/dev/shm")
+    roomy = shm.is_dir() and shutil.disk_usage(shm).free >= 3 << 30 and os.access(shm, os.W_OK)
+    return shm if roomy else Path(tempfile.gettempdir())
+
+
+def kernel_argv(
+    name: str, folder: Path, hardware: Hardware, arguments: Sequence[str], initrd: Path | None
+) -> list[str]:
+    """Return linux.uml's command line.
+
+    Raises ValueError for a path UML would cut in pieces at a space, comma or colon.
+    """
+    argv = [str(kernel.LINUX), f"umid={name}", f"uml_dir={folder}/", f"mem={hardware.memory}M"]
+    argv += ["con=null", "con0=null,fd:1", "ssl=null"]
+    argv += [f"initrd={_plain(initrd)}"] if initrd else []
+    for number, disk in enumerate(hardware.disks):
+        flags = "r" if disk.read_only else ""
+        files = [disk.overlay, disk.image] if disk.overlay else [disk.image]
+        argv.append(f"ubd{number}{flags}={','.join(_plain(path) for path in files)}")
+    for number, nic in enumerate(hardware.nics):
+        argv.append(
+            f"vec{number}:transport=l2tpv3,udp=1,src=127.0.0.1,dst=127.0.0.1"
+            f",srcport={nic.end.source_port},dstport={nic.end.target_port}"
+            f",rx_session=0x1,tx_session=0x1,mac={nic.mac}"
+        )
+    return [*argv, *arguments]
+
+
+def _plain(path: Path) -> str:
+    text = str(path.resolve())
+    if any(mark in text for mark in " ,:"):
+        raise ValueError(f"User-mode Linux cannot take this path: {text}")
+    return text
+
+
+class Machine:
+    """One machine: started at once, its power cut when the Lab or the context ends."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        name: str,
+        hardware: Hardware,
+        arguments: Sequence[str],
+        *,
+        console: Path,
+        initrd: Path | None = None,
+    ) -> None:
+        """Start the machine; arguments are its kernel's, console a file that is written anew."""
+        self.name, self.console = name, console
+        self._lab = lab
+        self._folder = lab.folder / name
+        shutil.rmtree(self._folder, ignore_errors=True)
+        self._folder.mkdir()
+        argv = kernel_argv(name, self._folder, hardware, arguments, initrd)
+        with console.open("wb") as out:
+            self._process = subprocess.Popen(
+                lab.inside("env", *kernel.environment(), *argv),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "TMPDIR": str(scratch_folder())},  # the memory's file
+                start_new_session=True,
+            )
+        lab.adopt(self, self._process.pid)
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.power_cut()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the machine has power."""
+        return self._process.poll() is None
+
+    @property
+    def exit_status(self) -> int | None:
+        """0 after a power-off by the machine itself, negative after a cut, None while alive."""
+        return self._process.poll()
+
+    def console_text(self) -> str:
+        """Return all that the console showed so far."""
+        return self.console.read_text(errors="replace")
+
+    def wait_console(self, text: str, timeout: float) -> None:
+        """Wait until the console shows text; MachineError after timeout seconds or at its end."""
+        self._wait(lambda: text in self.console_text(), timeout, f"no {text!r} on the console")
+
+    def wait_off(self, timeout: float) -> int:
+        """Wait for the machine to power itself off; MachineError after timeout seconds."""
+        try:
+            status = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise self._error(f"still on after {timeout:.0f} s") from None
+        self._ended()
+        return status
+
+    def mconsole(self, command: str) -> str:
+        """Ask the management console, e.g. "version", "sysrq s", "stop", "go", "config vec1"."""
+        socket = self._folder / self.name / "mconsole"
+        self._wait(socket.exists, 30, "no management console")
+        return mconsole.ask(socket, command)
+
+    def power_cut(self) -> None:
+        """Pull the plug: what the guest had not handed to its disk is lost. Idempotent."""
+        if self.alive:
+            # The launcher became UML and leads the group, its traced children included.
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._ended()
+
+    def sync_and_halt(self, timeout: float = 60) -> None:
+        """Write all out, remount read-only, then halt, without asking the guest's user space."""
+        before = self.console_text().count("Emergency Remount complete")
+        self.mconsole("sysrq s")
+        self.mconsole("sysrq u")
+        self._wait(
+            lambda: self.console_text().count("Emergency Remount complete") > before,
+            timeout,
+            "no remount",
+        )
+        with contextlib.suppress(OSError):  # it may be gone before it answers
+            self.mconsole("halt")
+        self.wait_off(timeout)
+
+    def _wait(self, condition: Callable[[], bool], timeout: float, complaint: str) -> None:
+        end = time.monotonic() + timeout
+        while not condition():
+            if not self.alive and not condition():
+                raise self._error(f"{complaint}: it ended with {self.exit_status}")
+            if time.monotonic() > end:
+                raise self._error(f"{complaint} within {timeout:.0f} s")
+            time.sleep(_POLL_SECONDS)
+
+    def _error(self, complaint: str) -> MachineError:
+        tail = "\n".join(self.console_text().splitlines()[-25:])
+        return MachineError(f"{self.name}: {complaint}; its console ends:\n{tail}")
+
+    def _ended(self) -> None:
+        self._lab.release(self, self._process.pid)
+        shutil.rmtree(self._folder, ignore_errors=True)
