@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from builder.profile.positions import KeyPath, Position
 
-
 START = Position(1, 1)
 
 

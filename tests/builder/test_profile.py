@@ -1,0 +1,191 @@
+"""Profiles that are wrong, and the exact lines they must print."""
+
+from pathlib import Path
+
+import pytest
+
+from builder.profile.load import LARGEST_BYTES, load, parse
+from builder.profile.problems import ProfileError
+
+EXAMPLE = (Path(__file__).parents[2] / "profiles/example.toml").read_text()
+SECRET = "$6$saltsalt$hunter2hunter2hunter2hunter2!"  # noqa: S105
+
+
+def lines(text: str | bytes) -> list[str]:
+    raw = text.encode() if isinstance(text, str) else text
+    with pytest.raises(ProfileError) as caught:
+        parse(raw, "pair.toml")
+    return [problem.line("pair.toml") for problem in caught.value.problems]
+
+
+def changed(old: str, new: str) -> str:
+    assert EXAMPLE.count(old) == 1, old
+    return EXAMPLE.replace(old, new)
+
+
+@pytest.mark.parametrize("name", ["example", "lab"])
+def test_shipped_profiles_are_valid(root: Path, name: str) -> None:
+    profile = load(root / f"profiles/{name}.toml")
+    assert [node.name for node in profile.node] == ["justinian", "julius"]
+
+
+MISTAKES = [  # what is replaced, by what, where the problem stands, and what it says
+    (
+        "mtu = 9000",
+        'mtu = "9000"',
+        '"9000"',
+        "KS105]: crossover.mtu: input should be a valid integer",
+    ),
+    ("mtu = 9000", "mtuu = 9000", "mtuu", "KS103]: crossover.mtuu: unknown key"),
+    (
+        'name = "julius"',
+        'name = "justinian"',
+        '"justinian"',
+        "KS110]: node[1].name: both nodes have this name",
+    ),
+    ('name = "julius"', 'name = "ju\\n%end"', '"ju', "KS106]: node[1].name: not a host name"),
+    (
+        '"00014"  ',
+        '"a23456789012345678901234567890123"',
+        '"a23',
+        "KS105]: pair.name: string should match pattern",
+    ),
+    (
+        '"00:25:B3:22:E1:3F"',
+        '"00:25:b3:22:d9:3c"',
+        '"00:25:b3',
+        "KS111]: node[1].crossover.ports[2]: the MAC 00:25:B3:22:D9:3C stands at node[0].uplink.port already",
+    ),
+    (
+        '"00:25:B3:22:E1:3F"',
+        '"00:25:B3:22:E1"',
+        '"00:25:B3:22:E1"',
+        "KS106]: node[1].crossover.ports[2]: not a MAC address",
+    ),
+    (
+        '"00:25:B3:22:E1:3F"',
+        '"01:25:B3:22:E1:3F"',
+        '"01',
+        "KS106]: node[1].crossover.ports[2]: a multicast address",
+    ),
+    (
+        ', "00:25:B3:22:E1:3F"',
+        "",
+        '["00:25:B3:22:E1',
+        "KS114]: node[1].crossover.ports: the nodes do not have as many",
+    ),
+    (
+        '"192.168.40.2/24"',
+        '"192.168.41.2/24"',
+        '"192.168.41.2',
+        "KS112]: node[1].crossover.address: not in the first node's network 192.168.40.0/24",
+    ),
+    (
+        '"192.168.40.2/24"',
+        '"192.168.40.1/24"',
+        '"192.168.40.1/24"',
+        "KS113]: node[1].crossover.address: both nodes have this address",
+    ),
+    (
+        '"192.168.40.2/24"',
+        '"192.168.40.255/24"',
+        '"192.168.40.255',
+        "KS106]: node[1].crossover.address: the network's own or broadcast address",
+    ),
+    (
+        '"10.0.0.113/22"',
+        '"192.168.40.9/16"',
+        '"192.168.40.9',
+        "KS115]: node[1].uplink.address: overlaps the crossover network",
+    ),
+    (
+        'disk = { size_gib = [900, 1000] }\nuplink = { port = "00:25:B3:22:E1',
+        'disk = {}\nuplink = { port = "00:25:B3:22:E1',
+        "{}",
+        "KS117]: node[1].disk: says nothing about the disk",
+    ),
+    (
+        'disk = { size_gib = [900, 1000] }\nuplink = { port = "00:25:B3:22:E1',
+        'disk = { size_gib = [37, 37] }\nuplink = { port = "00:25:B3:22:E1',
+        "[37",
+        "KS119]: node[1].disk.size_gib: a disk of 37 GiB has no room",
+    ),
+    ("2f0c5a8e-6f5b", "2f0c5a8e-6f5", '"2f0c', "KS106]: pair.id: not a UUID"),
+    (
+        "os_gib = 36",
+        "os_gib = true",
+        "true",
+        "KS105]: storage.os_gib: input should be a valid integer",
+    ),
+]
+
+
+def place(text: str, needle: str) -> str:
+    at = text.rindex(needle)
+    return f"{text.count(chr(10), 0, at) + 1}:{at - text.rfind(chr(10), 0, at)}"
+
+
+@pytest.mark.parametrize(("old", "new", "at", "expected"), MISTAKES)
+def test_a_mistake_is_named_at_its_place(old: str, new: str, at: str, expected: str) -> None:
+    text = changed(old, new)
+    found = [line for line in lines(text) if "KS116" not in line]
+    assert len(found) == 1
+    assert found[0].startswith(f"pair.toml:{place(text, at)}: error[{expected}")
+
+
+def test_every_mistake_at_once() -> None:
+    text = changed("mtu = 9000", "mtu = 1\nmiimon_ms = 0").replace('port = "00:25', 'port = "00-25')
+    assert [line.split("]: ")[1].split(":")[0] for line in lines(text)] == [
+        "crossover.mtu",
+        "crossover.miimon_ms",
+        "node[0].uplink.port",
+        "node[1].uplink.port",
+    ]
+
+
+def test_a_name_of_digits_needs_quotes_and_the_hint_says_so() -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse(changed('"00014"  ', "00014  ").encode(), "pair.toml")
+    (problem,) = caught.value.problems
+    assert (problem.code, problem.position.line) == ("KS102", 5)
+    assert "quotes" in problem.hint
+
+
+def test_unknown_keys_are_met_with_the_known_ones() -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse(EXAMPLE.replace("gateway", "gatevay", 1).encode(), "pair.toml")
+    hints = [problem.hint for problem in caught.value.problems if problem.code == "KS103"]
+    assert hints == ["did you mean gateway?"]
+
+
+@pytest.mark.parametrize("key", ["root_password_hash", "ssh_keys"])
+def test_secret_values_are_never_printed(key: str) -> None:
+    value = f'"{SECRET}"' if key == "root_password_hash" else f'["{SECRET}"]'
+    text = (
+        EXAMPLE[: EXAMPLE.index("[access]")]
+        + f"[access]\n{key} = {value}\n"
+        + EXAMPLE[EXAMPLE.index("[storage]") :]
+    )
+    found = lines(text)
+    assert found
+    assert "hunter2" not in "".join(found)
+
+
+def test_nobody_could_log_in() -> None:
+    text = EXAMPLE[: EXAMPLE.index("ssh_keys")] + EXAMPLE[EXAMPLE.index("[storage]") :]
+    assert lines(text) == [
+        f"pair.toml:{place(text, '[access]')}: error[KS120]: access: nobody could log in to these nodes"
+    ]
+
+
+def test_texts_that_are_no_profile() -> None:
+    assert lines(b"[pair]\nname = '\xff'\n") == ["pair.toml:2:9: error[KS101]: not UTF-8"]
+    assert [line.split(": ", 1)[1] for line in lines("")] == [
+        "error[KS104]: pair: is missing",
+        "error[KS104]: install: is missing",
+        "error[KS104]: node: is missing",
+    ]
+    (large,) = lines(b"#" * (10 * 1024 * 1024))
+    assert f"larger than {LARGEST_BYTES}" in large
+    (deep,) = lines("a = " + "[" * 100_000)
+    assert "KS102" in deep

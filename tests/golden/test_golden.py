@@ -1,0 +1,41 @@
+"""What every shipped profile renders to, file by file; `make golden` writes them anew."""
+
+from pathlib import Path
+
+import pytest
+
+from builder.plan import tree
+from builder.plan.bootmenu import Medium
+from builder.resources import templates
+from firstboot.node import SCHEMA, Identity
+from firstboot.render import render
+from tests.builder.conftest import plan_of
+
+GOLDEN = Path(__file__).parent
+MEDIUM = Medium("KSBUILD", False, "linuxefi", "initrdefi")
+
+
+def rendered(profile: Path) -> dict[str, str]:
+    """Path -> text: the tree of the medium, and each node's files below nodes/NAME/."""
+    plan = plan_of(profile)
+    files = {path: content.decode() for path, content in tree(plan, MEDIUM, templates()).items()}
+    for node in plan.pair.nodes:
+        for file in render(Identity(SCHEMA, node.name, plan.pair)):
+            files[f"nodes/{node.name}{file.path}"] = file.text
+    return files
+
+
+@pytest.mark.parametrize("name", ["example", "lab"])
+def test_golden(root: Path, name: str, regenerate: bool) -> None:
+    files, folder = rendered(root / f"profiles/{name}.toml"), GOLDEN / name
+    present = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
+    if regenerate:
+        for stale in present.keys() - files.keys():
+            present[stale].unlink()
+        for path, text in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_text(text)
+        return
+    assert sorted(present) == sorted(files)
+    for path, text in files.items():
+        assert present[path].read_text() == text, f"{path}: make golden, then read the diff"
