@@ -58,7 +58,8 @@ def character_device(name: str, major: int, minor: int) -> Entry:
 
 
 def tree(top: Path, prefix: str, keep: Callable[[Path], bool] = lambda _: True) -> Iterator[Entry]:
-    """Yield the folders and regular files below top under prefix, owned by root, sorted."""
+    """Yield top as the folder prefix, then what is below it, owned by root, sorted."""
+    yield folder(prefix)
     for path in sorted(top.rglob("*")):
         if not keep(path):
             continue

@@ -150,7 +150,6 @@ def _composed(
 
 def _node_additions() -> Iterator[archive.Entry]:
     """What makes Debian boot as a node of the lab, and nothing else."""
-    yield archive.folder("usr/lib/modules")
     yield archive.file("etc/machine-id", b"")
     # No terminal is attached: a login prompt would respawn for ever.
     for unit in ("getty.target", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"):
@@ -169,9 +168,9 @@ def _installer_additions() -> Iterator[archive.Entry]:
     """/init, the stand-in's own modules and pykickstart."""
     guest = CHECKOUT / "tests/uml/installer"
     yield archive.folder("dev")
-    yield archive.folder("usr/lib/modules")
     yield archive.character_device("dev/console", 5, 1)
     yield archive.file("init", (guest / "init").read_bytes(), 0o755)
+    yield archive.folder(GUEST_CODE)
     for name in ("tests", "tests/uml", "tests/uml/installer"):
         yield archive.folder(f"{GUEST_CODE}/{name}")
         yield archive.file(f"{GUEST_CODE}/{name}/__init__.py", b"")
@@ -183,7 +182,6 @@ def _installer_additions() -> Iterator[archive.Entry]:
     if found is None or found.origin is None:
         raise kernel.MissingPiece("pykickstart is not installed\nnext: ./setup.sh test")
     package = Path(found.origin).parent
-    yield archive.folder(f"{GUEST_CODE}/pykickstart")
     yield from archive.tree(
         package, f"{GUEST_CODE}/pykickstart", lambda p: p.is_dir() or p.suffix == ".py"
     )

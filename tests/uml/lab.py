@@ -1,4 +1,4 @@
-"""The place where machines run: an unprivileged namespace with the cables in it. No root, no KVM."""
+"""The place where machines run: a namespace with the cables in it, without root."""
 
 from __future__ import annotations
 

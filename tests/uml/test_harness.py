@@ -1,4 +1,4 @@
-"""Whole machines: install, boot, network, and a refused installation, from the harness's kickstart."""
+"""Whole machines: an installation, two nodes that meet, and an installation refused."""
 
 from __future__ import annotations
 
@@ -26,24 +26,21 @@ _SAMPLE = (Path(__file__).parent / "sample.ks").read_text()
 _NAMES = ("biosboot", "esp", "boot", "swap", "root", "data")
 _LABEL = "KS HARNESS"
 
-# Runs at the node's boot. It writes its result last, whole, and only then powers the node off.
+# Runs at the node's boot, and says so on the console only when its result is on the disk.
 _PROGRAM = """
-cat /proc/sys/kernel/hostname > /var/lib/sample.result
-ping -c1 -W1 -q 10.9.0.@PEER@ >/dev/null; echo "uplink before: $?" >> /var/lib/sample.result
-for try in $(seq 60); do
-  ping -c1 -W1 -q 192.168.7.@PEER@ >/dev/null && { echo "bond: up" >> /var/lib/sample.result; break; }
-done
-for try in $(seq 60); do
-  ping -c1 -W1 -q 10.9.0.@PEER@ >/dev/null && { echo "uplink: up" >> /var/lib/sample.result; break; }
-done
-grep -h -E 'Mode|Slave Interface' /proc/net/bonding/bond0 >> /var/lib/sample.result
-findmnt -rno TARGET,FSTYPE / /boot >> /var/lib/sample.result
-findmnt -rno TARGET,FSTYPE /boot >> /var/lib/sample.result
-findmnt -rno TARGET,FSTYPE /boot/efi >> /var/lib/sample.result
-swapon --show=NAME --noheadings --raw >> /var/lib/sample.result
-readlink /etc/localtime >> /var/lib/sample.result
+exec 3> /var/lib/sample.result
+meet() { for try in $(seq 60); do ping -c1 -W1 -q "$2" >&2 && echo "$1: up" >&3 && return; done; }
+cat /proc/sys/kernel/hostname >&3
+meet bond 192.168.7.@PEER@
+meet uplink 10.9.0.@PEER@
+grep -E 'Bonding Mode|Slave Interface' /proc/net/bonding/bond0 >&3
+for place in / /boot /boot/efi; do findmnt -rno TARGET,FSTYPE "$place" >&3; done
+swapon --show=NAME --noheadings --raw >&3
+readlink /etc/localtime >&3
 sync
 echo "sample: result written" > /dev/console
+echo "not synced" > /var/lib/sample.later
+echo "sample: later written" > /dev/console
 """
 
 
@@ -94,8 +91,8 @@ def images() -> Images:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Disks in memory where there is room; consoles and verdicts stay below pytest's own folder."""
+def folder() -> Iterator[Path]:
+    """Disks, in memory where there is room; consoles and verdicts go to pytest's own folder."""
     disks = scratch_folder() / f"ksbuild-harness-{os.getpid()}"
     disks.mkdir()
     yield disks
@@ -116,9 +113,7 @@ def cables(lab: Lab) -> list[Cable]:
 
 
 def nics(node: int, cables: list[Cable]) -> list[Nic]:
-    return [
-        Nic(mac(node, n), cable.a if node == 1 else cable.b) for n, cable in enumerate(cables)
-    ]
+    return [Nic(mac(node, n), cable.a if node == 1 else cable.b) for n, cable in enumerate(cables)]
 
 
 @pytest.fixture(scope="module")
@@ -159,3 +154,99 @@ def installed(
 
     with ThreadPoolExecutor(2) as pool:
         return dict(zip((1, 2), pool.map(one, (1, 2)), strict=True))
+
+
+@pytest.fixture(scope="module")
+def met(
+    lab: Lab,
+    cables: list[Cable],
+    installed: dict[int, tuple[Path, Verdict]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[int, Path]:
+    """Both nodes' disks after they ran side by side; node 1 was halted, node 2 lost its power."""
+    running: dict[int, Machine] = {}
+    for node, (disk, verdict) in installed.items():
+        assert verdict.success, (verdict.reason, verdict.script_tail)
+        running[node] = start_node(
+            lab,
+            f"node{node}",
+            disk=disk,
+            root_uuid=part_uuid(node, "root"),
+            nics=nics(node, cables),
+            console=tmp_path_factory.mktemp(f"node{node}") / "console",
+        )
+    for machine in running.values():
+        machine.wait_console("sample: later written", 180)
+    running[1].sync_and_halt()
+    running[2].power_cut()
+    assert not any(machine.alive for machine in running.values())
+    return {node: disk for node, (disk, _) in installed.items()}
+
+
+@pytest.mark.parametrize("node", [1, 2])
+def test_a_kickstart_is_carried_out(node: int, installed: dict[int, tuple[Path, Verdict]]) -> None:
+    disk, verdict = installed[node]
+    assert verdict.success, (verdict.reason, verdict.script_tail)
+    assert (verdict.ending, verdict.packages) == ("reboot", ("@core", "chrony"))
+    assert "services: no chronyd.service on this platform" in verdict.notes
+    assert [note for note in verdict.notes if "exit status 3" in note]
+    assert "inside, installed by /mnt/sysroot" in "".join(verdict.logs.values())
+    assert not [name for name in verdict.logs if name.startswith("onerror")]
+    table = {p.uuid: p for p in partitions(disk)}
+    assert [part_uuid(node, name) for name in _NAMES] == list(table)
+    assert table[part_uuid(node, "esp")].name == "EFI System Partition"
+    assert table[part_uuid(node, "data")].start == 36 << 21
+    data = table[part_uuid(node, "data")]
+    span = (data.start * 512, (data.start + data.size) * 512)
+    assert not [e for e in written_extents(disk) if e[0] < span[1] and span[0] < e[1]]
+
+
+@pytest.mark.parametrize("node", [1, 2])
+def test_nodes_boot_from_their_disks_and_meet(
+    node: int, met: dict[int, Path], images: Images
+) -> None:
+    disk = met[node]
+    root = partition(disk, "ks-root")
+    files = read_files(
+        images, disk, root.number, ["/var/lib", "/etc/hostname", "/etc/fstab", "/root", "/nothing"]
+    )
+    assert files["/var/lib/sample.result"].decode().splitlines() == [
+        *(f"node{node}", "bond: up", "uplink: up", "Bonding Mode: load balancing (round-robin)"),
+        *("Slave Interface: vec1", "Slave Interface: vec2", "Slave Interface: vec3"),
+        *(
+            "/ xfs",
+            "/boot xfs",
+            "/boot/efi vfat",
+            "/dev/ubda4",
+            "../usr/share/zoneinfo/Europe/Berlin",
+        ),
+    ]
+    # A halt writes all out; a power cut loses what nobody synced.
+    assert files.get("/var/lib/sample.later", b"") == (b"not synced\n" if node == 1 else b"")
+    assert files["/etc/hostname"] == f"node{node}\n".encode()
+    assert files["/root/.ssh/authorized_keys"] == b"ssh-ed25519 AAAA sample\n"
+    assert files["/root/sample-post.log"]
+    assert not {"/root/original-ks.cfg", "/root/anaconda-ks.cfg", "/nothing"} & set(files)
+
+
+def test_a_failing_pre_leaves_the_disk_untouched(
+    lab: Lab, images: Images, cables: list[Cable], medium: Path, folder: Path, tmp_path: Path
+) -> None:
+    disk = blank_disk(folder / "untouched.img", 44)
+    verdict = install(
+        lab,
+        "stranger",
+        images,
+        disk=disk,
+        medium=medium,
+        nics=[Nic("52:54:00:00:99:00", cables[0].a)],
+        arguments=arguments(1),
+        folder=tmp_path,
+    )
+    assert not verdict.success
+    assert "%pre script" in verdict.reason
+    assert "exit status 1" in verdict.reason
+    assert verdict.script_tail == "this is not node1"
+    assert written_extents(disk) == []
+    # As in Anaconda: its first pass knows no %onerror.
+    assert not [name for name in verdict.logs if name.startswith("onerror")]
