@@ -8,7 +8,6 @@ import argparse
 import fcntl
 import json
 import logging
-import os
 import sys
 import time
 from pathlib import Path
@@ -42,18 +41,17 @@ def main(argv: Optional[list[str]] = None) -> int:
         return BAD_PLAN
     if arguments.command == "run" and arguments.dry_run:
         return _dry_run(identity, root)
-    lock = os.open(root / "run/ksnode.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print("ksnode: another agent is at work; see: ksnode status", file=sys.stderr)
-        return BUSY
-    context, journal = _context(identity, root)
-    if arguments.command == "run":
-        return _attempt(context, journal)
-    _agent(context, journal)
-    os.close(lock)  # from here on nothing is changed any more
-    _stay(context, journal)
+    with (root / "run/ksnode.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("ksnode: another agent is at work; see: ksnode status", file=sys.stderr)
+            return BUSY
+        context, journal = _context(identity, root)
+        if arguments.command == "run":
+            return _attempt(context, journal)
+        _agent(context, journal)
+    return _stay(context, journal)  # without the lock: from here on nothing is changed
 
 
 def _parser() -> argparse.ArgumentParser:

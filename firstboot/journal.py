@@ -37,6 +37,9 @@ class Journal:
         result = {"verdict": verdict, "node": self._identity.node, "boot_id": self._boot_id, **more}
         self._write("RESULT", {**result, "at": _now(), "steps": self._steps})
         print(f"ksnode: {verdict}", flush=True)
+        for key in ("evidence", "next"):
+            if key in more:
+                print(f"ksnode: {key}: {more[key]}", flush=True)
 
     def _write(self, name: str, content: Any) -> None:
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,271 @@
+"""Two real responders on loopback: mutual TLS, names, plans, garbage, and clocks that are wrong."""
+
+import dataclasses
+import json
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firstboot.node import Identity
+from firstboot.rendezvous import secrets, session, wire
+from firstboot.rendezvous.session import Meeting, NotMet
+from tests.firstboot.conftest import a_ca, a_leaf, an_identity
+
+PORT = 18443
+
+
+@pytest.fixture
+def meetings() -> Iterator["Meetings"]:
+    made = Meetings()
+    yield made
+    made.stop()
+
+
+class Meetings:
+    def __init__(self) -> None:
+        self._made: list[Meeting] = []
+
+    def start(self, identity: Identity, root: Path, *, listening: bool = True) -> Meeting:
+        meeting = Meeting(identity, root, f"boot-of-{identity.node}", port=PORT)
+        self._made.append(meeting)
+        if listening:
+            meeting.start()
+        return meeting
+
+    def stop(self) -> None:
+        for meeting in self._made:
+            meeting.stop()
+
+
+def test_both_learn_that_the_other_agrees(meetings: Meetings, roots: dict[str, Path]) -> None:
+    first = meetings.start(an_identity("justinian"), roots["justinian"])
+    second = meetings.start(an_identity("julius"), roots["julius"])
+    assert first.ask().differences == ()
+    assert not first.passed("rendezvous")
+    first.reach("rendezvous")
+    assert not first.passed("rendezvous"), "the peer has not said so yet"
+    assert second.ask().reached == {"rendezvous"}
+    second.reach("rendezvous")
+    assert second.passed("rendezvous")
+    assert first.ask().boot_id == "boot-of-julius"
+    assert first.passed("rendezvous")
+
+
+def test_being_asked_is_hearing(meetings: Meetings, roots: dict[str, Path]) -> None:
+    first = meetings.start(an_identity("justinian"), roots["justinian"])
+    second = meetings.start(an_identity("julius"), roots["julius"], listening=False)
+    first.reach("rendezvous")
+    second.reach("rendezvous")
+    second.ask()
+    assert first.passed("rendezvous")
+    with pytest.raises(NotMet, match=r"no answer from julius at 127\.0\.7\.2:18443"):
+        first.ask()
+
+
+def test_another_plan_is_named_and_never_passed(meetings: Meetings, roots: dict[str, Path]) -> None:
+    identity = an_identity("julius")
+    crossover = dataclasses.replace(identity.pair.crossover, mtu=1500)
+    other = dataclasses.replace(
+        identity, pair=dataclasses.replace(identity.pair, crossover=crossover)
+    )
+    first = meetings.start(an_identity("justinian"), roots["justinian"])
+    second = meetings.start(other, roots["julius"])
+    second.reach("rendezvous")
+    first.reach("rendezvous")
+    assert first.ask().differences == ("pair.crossover.mtu",)
+    assert second.ask().differences == ("pair.crossover.mtu",)
+    assert not first.passed("rendezvous")
+    assert not second.passed("rendezvous")
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"protocol": 2}, "protocol 1 here, 2 there"),
+        ({"agent": "9"}, "there"),
+        ({"digest": "0", "keys": None}, "pair.crossover.mtu"),
+        ({"digest": "0"}, "plan digest"),
+    ],
+)
+def test_what_differs_is_named(change: dict[str, object], named: str) -> None:
+    mine = Meeting(an_identity(), Path("/"), "x")._state()
+    assert session.differences(mine, mine) == ()
+    assert any(named in text for text in session.differences(mine, {**mine, **change}))
+
+
+def test_a_node_of_another_pair_is_not_of_this_pair(
+    meetings: Meetings, roots: dict[str, Path]
+) -> None:
+    first = meetings.start(an_identity("justinian"), roots["justinian"])
+    stranger = meetings.start(an_identity("julius"), roots["stranger"])
+    with pytest.raises(NotMet, match="is not of this pair"):
+        first.ask()
+    with pytest.raises(NotMet, match="is not of this pair"):
+        stranger.ask()
+
+
+def test_a_leaf_of_this_pair_with_a_wrong_name_is_refused(
+    meetings: Meetings, roots: dict[str, Path]
+) -> None:
+    first = meetings.start(an_identity("justinian"), roots["justinian"])
+    meetings.start(an_identity("julius"), roots["impostor"])
+    with pytest.raises(NotMet, match="names 'somebody', not 'julius'"):
+        first.ask()
+
+
+def test_one_medium_in_both_servers_is_noticed(meetings: Meetings, roots: dict[str, Path]) -> None:
+    first = meetings.start(an_identity("justinian"), roots["justinian"])
+    meetings.start(an_identity("julius"), roots["justinian"])
+    with pytest.raises(NotMet, match="one medium in both servers"):
+        first.ask()
+
+
+@pytest.mark.parametrize(
+    "dates", [("2001", "2002"), ("2088", "2089")], ids=["expired", "from the future"]
+)
+def test_the_time_does_not_matter(
+    meetings: Meetings, tmp_path: Path, dates: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """New hardware has no clock; the certificates say only who, never when."""
+    ca = a_ca(tmp_path / "ca")
+    for name in ("justinian", "julius"):
+        a_leaf(ca, tmp_path / name, name, dates=dates)
+    first = meetings.start(an_identity("justinian"), tmp_path / "justinian")
+    second = meetings.start(an_identity("julius"), tmp_path / "julius")
+    assert first.ask().differences == second.ask().differences == ()
+    monkeypatch.setattr(secrets, "NO_CHECK_TIME", 0)  # without that flag it would matter
+    with pytest.raises(NotMet, match="is not of this pair"):
+        first.ask()
+
+
+def connect() -> socket.socket:
+    return socket.create_connection(("127.0.7.1", PORT), timeout=20)
+
+
+def ends(connection: socket.socket) -> bool:
+    """Whether the other side closes the connection, whatever it says before."""
+    try:
+        while connection.recv(4096):
+            pass
+    except OSError:
+        pass
+    return True
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 4096, b"\xff" * 70000, b"\x16\x03\x01\x00\x05aaaaa"],
+    ids=["http", "zeros", "ones", "half a hello"],
+)
+def test_garbage_is_turned_away_and_the_peer_still_served(
+    meetings: Meetings, roots: dict[str, Path], garbage: bytes
+) -> None:
+    meetings.start(an_identity("justinian"), roots["justinian"])
+    with connect() as connection:
+        connection.sendall(garbage)
+        connection.shutdown(socket.SHUT_WR)
+        assert ends(connection)
+    second = meetings.start(an_identity("julius"), roots["julius"])
+    assert second.ask().differences == ()
+
+
+def test_a_full_house_does_not_last(
+    meetings: Meetings, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections that say nothing are cut, and then the peer gets in."""
+    monkeypatch.setattr(session, "TALK_TIMEOUT_S", 0.5)
+    meetings.start(an_identity("justinian"), roots["justinian"])
+    second = meetings.start(an_identity("julius"), roots["julius"], listening=False)
+    idle = [connect() for _ in range(session.MOST_CONNECTIONS)]
+    try:
+        with pytest.raises(NotMet):
+            second.ask()
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                assert second.ask().differences == ()
+                return
+            except NotMet:
+                time.sleep(0.2)
+        pytest.fail("silent connections keep the peer out")
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_a_slow_caller_is_cut(
+    meetings: Meetings, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "TALK_TIMEOUT_S", 0.4)
+    meetings.start(an_identity("justinian"), roots["justinian"])
+    started = time.monotonic()
+    with connect() as connection:
+        connection.settimeout(0.1)
+        try:
+            for _ in range(200):  # a byte at a time, each well within any timeout
+                connection.sendall(b"\x16")
+                time.sleep(0.1)
+            pytest.fail("a slow caller held its place for 20 s")
+        except OSError:
+            assert time.monotonic() - started < 10
+
+
+@pytest.mark.parametrize(
+    ("sent", "why"),
+    [
+        (struct.pack(">I", wire.FRAME_LIMIT + 1) + b"x", "exceeds 65536"),
+        (struct.pack(">I", 0xFFFFFFFF), "exceeds 65536"),
+        (struct.pack(">I", 3) + b"[1]", "not a JSON object"),
+        (struct.pack(">I", 3) + b"\xff\xfe{", "not JSON"),
+        (struct.pack(">I", 60000) + b"[" * 60000, "not JSON"),
+        (struct.pack(">I", 9) + b"{}", "ended inside a frame"),
+        (b"\x00", "ended inside a frame"),
+    ],
+)
+def test_frames_that_are_none(sent: bytes, why: str) -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        here.sendall(sent)
+        here.shutdown(socket.SHUT_WR)
+        with pytest.raises(wire.WireError, match=why):
+            wire.receive(there, timeout_s=5)
+
+
+def test_frames_arrive_whole_and_in_time() -> None:
+    here, there = socket.socketpair()
+    with here, there:
+        wire.send(here, {"a": ["ü"] * 1000})
+        assert wire.receive(there, timeout_s=5) == {"a": ["ü"] * 1000}
+        with pytest.raises(wire.WireError, match="exceeds"):
+            wire.send(here, {"a": "x" * wire.FRAME_LIMIT})
+        here.sendall(b"\x00\x00")
+        with pytest.raises(socket.timeout):
+            wire.receive(there, timeout_s=0.2)
+
+
+def test_only_tls_1_3_and_only_with_a_certificate(
+    meetings: Meetings, roots: dict[str, Path]
+) -> None:
+    meetings.start(an_identity("justinian"), roots["justinian"])
+    old = secrets.client_context(roots["julius"])
+    old.minimum_version = ssl.TLSVersion.TLSv1_2
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with connect() as plain, pytest.raises(ssl.SSLError):
+        old.wrap_socket(plain)
+    anonymous = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anonymous.check_hostname = False
+    anonymous.load_verify_locations(roots["julius"] / "etc/ksbuild/introduction/ca.crt")
+    refused = pytest.raises((ssl.SSLError, wire.WireError, ConnectionError))
+    with connect() as plain, anonymous.wrap_socket(plain) as connection, refused:
+        wire.receive(connection, timeout_s=5)
+
+
+def test_the_state_holds_no_value_of_the_plan() -> None:
+    text = json.dumps(Meeting(an_identity(), Path("/"), "x")._state())
+    assert "52:54:00" not in text
+    assert "127.0.7" not in text
