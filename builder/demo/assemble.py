@@ -1,5 +1,6 @@
 """Assemble the demonstration source: kernel and loaders from Debian in the layout of EL9."""
 
+import fcntl
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -43,6 +44,7 @@ _GRUB_MODULES = """
     linux linuxefi loadenv ls minicmd normal part_gpt part_msdos probe reboot regexp search
     search_fs_file search_fs_uuid search_label serial sleep test true
 """
+_SYSLINUX = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "vesamenu.c32")
 _TREEINFO = f"""\
 [general]
 arch = x86_64
@@ -106,9 +108,11 @@ def assemble(
     say = progress or (lambda _: None)
     cache.mkdir(parents=True, exist_ok=True)
     cache = cache.resolve()
-    debs = fetch(_PACKAGES, cache, say)
-    with tempfile.TemporaryDirectory(dir=cache, prefix="work-") as scratch:
-        files = _files(debs, Path(scratch), when, say)
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        debs = fetch(_PACKAGES, cache, say)
+        with tempfile.TemporaryDirectory(dir=cache, prefix="work-") as scratch:
+            files = _files(debs, Path(scratch), when, say)
     say(f"writing {output}")
     with replacing(output, force=force) as out:
         write_iso(out, files, volume_id=VOLUME_ID, when=when)
@@ -128,6 +132,7 @@ def _files(
     choose_modules(kernel, version, modules)
     grub = _grub(root, work)
     # One GRUB serves as BOOTX64.EFI, too: without Secure Boot there is nothing for a shim to do.
+    syslinux = root / "usr/lib/syslinux/modules/bios"
     efi = {"BOOTX64.EFI": grub, "grubx64.efi": grub, "grub.cfg": _GRUB_CONFIG.encode()}
     efi = {f"EFI/BOOT/{name}": content for name, content in efi.items()}
     upper = {name.upper(): content for name, content in efi.items()}
@@ -136,7 +141,7 @@ def _files(
         ".discinfo": f"{when}.0\n{DEMONSTRATION} 9\nx86_64\n".encode(),
         BIOS_IMAGE: (root / "usr/lib/ISOLINUX/isolinux.bin").read_bytes(),
         "isolinux/isolinux.cfg": _ISOLINUX_CONFIG.encode(),
-        "isolinux/ldlinux.c32": (root / "usr/lib/syslinux/modules/bios/ldlinux.c32").read_bytes(),
+        **{f"isolinux/{name}": (syslinux / name).read_bytes() for name in _SYSLINUX},
         "images/pxeboot/vmlinuz": (kernel / f"boot/vmlinuz-{version}").read_bytes(),
         "images/pxeboot/initrd.img": make_initrd(root, coreutils, modules, when),
         EFI_IMAGE: fat_image(upper, label="ANACONDA", serial=zlib.crc32(grub)),

@@ -9,7 +9,7 @@ export PATH=/usr/bin:/usr/sbin
 wait_s=60
 ks=/run/install/ks.cfg
 
-# Without init's set-up nothing can be told to anyone, so these come first.
+# These come first: without them there is no way to tell anyone anything.
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -18,6 +18,8 @@ mount -t tmpfs tmpfs /tmp
 mkdir -p /dev/pts /run/install
 mount -t devpts devpts /dev/pts
 ln -s /proc/self/fd /dev/fd # bash's <( )
+# The kernel's own messages would cut our lines in two on the serial line.
+echo 3 >/proc/sys/kernel/printk
 
 # The screen and the serial line, whichever of them is there; only the last console= on the command
 # line is /dev/console.

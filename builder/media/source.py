@@ -19,6 +19,9 @@ DEMONSTRATION = "ksbuild-demonstration"
 REQUIRED = (
     "isolinux/isolinux.bin",
     "isolinux/ldlinux.c32",
+    "isolinux/libcom32.c32",
+    "isolinux/libutil.c32",
+    "isolinux/vesamenu.c32",
     "EFI/BOOT/BOOTX64.EFI",
     "EFI/BOOT/grubx64.efi",
     "EFI/BOOT/grub.cfg",

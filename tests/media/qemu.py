@@ -99,9 +99,12 @@ def boot(
         argv += ["-netdev", f"socket,id=net{number},udp=127.0.0.1:1,localaddr=127.0.0.1:0"]
         argv += ["-device", f"virtio-net-pci,netdev=net{number},mac={mac}"]
     console = folder / "console"
-    with console.open("wb") as out, subprocess.Popen(
-        argv, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT
-    ) as process:
+    with (
+        console.open("wb") as out,
+        subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=out, stderr=subprocess.STDOUT
+        ) as process,
+    ):
         try:
             yield Machine(process, console)
         finally:

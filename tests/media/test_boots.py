@@ -1,0 +1,92 @@
+"""The medium under real firmware: BIOS and UEFI, from CD, from a USB stick."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+
+from builder.media.boot import write_boot_medium
+from builder.media.source import open_source
+from tests.media.menus import VOLUME_ID, address, make_tree
+from tests.media.qemu import Attachment, Firmware, Machine, boot
+
+pytestmark = pytest.mark.qemu
+# A pseudo-random second of a build; nothing depends on it.
+WHEN = 1_700_000_000
+
+
+def make_medium(source_iso: Path, folder: Path, default: str | None) -> tuple[Path, bytes]:
+    """Write a medium and return it with node-b's kickstart."""
+    path = folder / "medium.iso"
+    with open_source(source_iso) as source, path.open("w+b") as out:
+        tree = make_tree(source, default)
+        write_boot_medium(out, tree, source, volume_id=VOLUME_ID, when=WHEN)
+    return path, tree["ks/node-b.ks"]
+
+
+def assert_found(machine: Machine, kickstart: bytes) -> str:
+    """The installer's stand-in found node-b's kickstart where the command line says."""
+    said = machine.wait_for("powering off")
+    commands = re.findall(r"Command line: (.*)", said)
+    assert len(commands) == 1
+    assert f"inst.ks={address('node-b')} console=tty0" in commands[0]
+    digest = hashlib.sha256(kickstart).hexdigest()
+    expected = f"kickstart found: {address('node-b')} sha256={digest} bytes={len(kickstart)}"
+    assert expected in said
+    assert machine.wait_off() == 0
+    return said
+
+
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+@pytest.mark.parametrize("attach", ["cd", "usb"])
+def test_starts_and_finds_its_kickstart(
+    el9_iso: Path, tmp_path: Path, firmware: Firmware, attach: Attachment
+) -> None:
+    medium, kickstart = make_medium(el9_iso, tmp_path, "node-b")
+    with boot(medium, tmp_path, firmware=firmware, attach=attach) as machine:
+        said = assert_found(machine, kickstart)
+    assert "ksbuild-demo: demonstration: installs nothing" in said
+
+
+def test_starts_from_the_system_partition_alone(el9_iso: Path, tmp_path: Path) -> None:
+    """Firmware that knows no El Torito on disks goes by the MBR, and reads grub.cfg in the FAT."""
+    medium, kickstart = make_medium(el9_iso, tmp_path, "node-b")
+    with medium.open("r+b") as file:
+        file.seek(17 * 2048)
+        assert file.read(6) == b"\0CD001"
+        file.seek(17 * 2048)
+        file.write(bytes([0xFE]))
+        file.seek(16 * 2048)
+        assert b"KSBUILD-TEST" in file.read(2048)
+    with boot(medium, tmp_path, firmware="uefi", attach="disk") as machine:
+        assert_found(machine, kickstart)
+
+
+def test_bios_menu_waits_for_a_choice_on_the_serial_line(demo_source: Path, tmp_path: Path) -> None:
+    medium, kickstart = make_medium(demo_source, tmp_path, None)
+    with boot(medium, tmp_path, firmware="bios", attach="cd") as machine:
+        said = machine.wait_for("install node-b")
+        assert "demonstration: installs nothing" in said
+        machine.type("\x1b[B\r")
+        assert_found(machine, kickstart)
+
+
+def test_uefi_menu_waits_for_a_choice_on_the_serial_line(demo_source: Path, tmp_path: Path) -> None:
+    medium, kickstart = make_medium(demo_source, tmp_path, None)
+    with boot(medium, tmp_path, firmware="uefi", attach="cd") as machine:
+        machine.wait_for("install node-b (demonstration: installs nothing)")
+        machine.type("\x1b[B\r")
+        assert_found(machine, kickstart)
+
+
+def test_says_when_the_kickstart_is_not_there(demo_source: Path, tmp_path: Path) -> None:
+    path = tmp_path / "medium.iso"
+    with open_source(demo_source) as source, path.open("w+b") as out:
+        tree = make_tree(source, "node-b")
+        del tree["ks/node-b.ks"]
+        write_boot_medium(out, tree, source, volume_id=VOLUME_ID, when=WHEN)
+    with boot(path, tmp_path, firmware="bios", attach="usb") as machine:
+        said = machine.wait_for("powering off")
+    assert f"kickstart not found: {address('node-b')}" in said
+    assert "kickstart found" not in said
