@@ -4,6 +4,7 @@ import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Optional
 
 import pytest
 
@@ -51,7 +52,7 @@ class ScriptedRun:
         self,
         argv: Sequence[str],
         *,
-        stdin: str | None = None,
+        stdin: Optional[str] = None,
         ok: tuple[int, ...] = (0,),
         timeout_s: float = 0,
     ) -> Result:

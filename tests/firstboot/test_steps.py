@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Optional, Union
 
 import pytest
 
@@ -94,7 +95,7 @@ def test_preflight_on_the_right_machine(context: Context) -> None:
     ],
 )
 def test_preflight_refuses(
-    context: Context, name: str, serial: str, start: "int | None", evidence: str
+    context: Context, name: str, serial: str, start: Optional[int], evidence: str
 ) -> None:
     lay_machine(context.root, name=name, serial=serial)
     if start is not None:
@@ -159,7 +160,7 @@ def test_firewall(context: Context, run: ScriptedRun) -> None:
 class FakeMeeting(Meeting):
     """Answers that come one after another; start() listens nowhere."""
 
-    def __init__(self, context: Context, answers: "list[State | NotMet]") -> None:
+    def __init__(self, context: Context, answers: list[Union[State, NotMet]]) -> None:
         super().__init__(context.identity, context.root, "boot")
         self.answers = answers
 
@@ -174,7 +175,7 @@ class FakeMeeting(Meeting):
         return answer
 
 
-def meeting_step(context: Context, answers: "list[State | NotMet]") -> Rendezvous:
+def meeting_step(context: Context, answers: list[Union[State, NotMet]]) -> Rendezvous:
     met = Context(context.identity, context.root, context.run, context.report,
                   FakeMeeting(context, answers))  # fmt: skip
     return Rendezvous(met, sleep=lambda _: None)
