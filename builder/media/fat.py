@@ -126,7 +126,7 @@ def _entry(name: bytes, attributes: int, first: int, size: int) -> bytes:
 
 
 def _assemble(data: _Data, root: bytes, label: str, serial: int) -> bytes:
-    clusters = len(data.area) // _CLUSTER
+    clusters = max(1, len(data.area) // _CLUSTER)
     if clusters > _FAT12_MOST:
         clusters = max(clusters, _FAT16_LEAST)
     if clusters > _FAT16_MOST:

@@ -31,11 +31,17 @@ def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
     """
     _check_target(path, force)
     part = path.with_name(path.name + ".part")
+    if (free := shutil.disk_usage(path.parent).free) < size:
+        raise _full(path, f"{size} bytes are needed and {free} are free")
     try:
-        if (free := shutil.disk_usage(path.parent).free) < size:
-            raise _full(path, f"{size} bytes are needed and {free} are free")
         # A part left by a killed run is nobody's work: "w" empties it.
-        with part.open("w+b") as file:
+        file = part.open("w+b")
+    except OSError as error:
+        raise OutputError(
+            f"{part}: {error.strerror}", "choose a folder you may write to with --output"
+        ) from error
+    try:
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -43,13 +49,9 @@ def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
         _sync_folder(path.parent)
     except OSError as error:
         part.unlink(missing_ok=True)
-        # Only errors about this file or its disk are ours to word; the block reads others, too.
+        # Others are not about this disk: the block reads files, too.
         if error.errno in _FULL:
             raise _full(path, "the disk or quota is full") from error
-        if error.filename is not None and Path(error.filename) == part:
-            raise OutputError(
-                f"{path}: {error.strerror}", "choose a folder you may write to with --output"
-            ) from error
         raise
     except BaseException:
         part.unlink(missing_ok=True)

@@ -90,7 +90,8 @@ class Source:
             self._unreadable(path, error)
 
     def _unreadable(self, path: str, error: Exception) -> NoReturn:
-        raise SourceError(f"{self._path}: {path} cannot be read ({error})", _AGAIN) from error
+        why = str(error).partition("\n")[0]
+        raise SourceError(f"{self._path}: {path} cannot be read ({why})", _AGAIN) from error
 
     def _read_identity(self) -> None:
         """Fill in release, version and architecture.

@@ -132,14 +132,14 @@ def el9_tree(demo_source: Path, tree: Path) -> None:
     (tree / ".discinfo").write_text(DISCINFO)
 
 
-def master(tree: Path, iso: Path, *options: str) -> None:
+def master(tree: Path, iso: Path, *, bootable: bool = True) -> None:
     """Write an ISO as lorax' x86.tmpl does, with xorriso."""
     boot = "-b isolinux/isolinux.bin -c isolinux/boot.cat -boot-load-size 4 -boot-info-table"
     boot += " -no-emul-boot -eltorito-alt-boot -e images/efiboot.img -no-emul-boot"
     boot += " -isohybrid-mbr /usr/lib/ISOLINUX/isohdpfx.bin -isohybrid-gpt-basdat"
-    names = ["-R", "-J", "-V", EL9_LABEL, *options, "-o", str(iso), str(tree)]
+    names = ["-R", "-J", "-V", EL9_LABEL, "-o", str(iso), str(tree)]
     subprocess.run(
-        ["xorriso", "-as", "mkisofs", "-quiet", *boot.split(), *names],
+        ["xorriso", "-as", "mkisofs", "-quiet", *(boot.split() if bootable else ()), *names],
         check=True,
         capture_output=True,
     )
