@@ -9,9 +9,12 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import importlib.util
+import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -51,6 +54,8 @@ _INSTALLER_LEAVES_OUT = (
     *("usr/lib/python3.11/asyncio", "usr/lib/python3.11/lib2to3", "usr/share/dbus-1"),
 )
 
+_UNUSED_SECONDS = 2 * 24 * 3600
+
 # pykickstart fetches URLs with requests, which is half the start-up time of the installer; the
 # stand-in reads files only.
 _NO_REQUESTS = b'"""Stand-in: this installer fetches nothing."""\nfrom requests import exceptions\n'
@@ -79,6 +84,18 @@ def prepare(extra_packages: tuple[str, ...] = ()) -> Images:
         return Images(rootfs, _installer(cache, _base(cache, ())))
 
 
+def _found(made: Path) -> bool:
+    """Whether the cache has it; its time of last use is noted, and old relatives are dropped."""
+    if not made.exists():
+        return False
+    os.utime(made)
+    for other in made.parent.glob(f"{made.name.partition('-')[0]}-*"):
+        with suppress(FileNotFoundError):
+            if other.stat().st_mtime < time.time() - _UNUSED_SECONDS:
+                other.unlink()
+    return True
+
+
 def _named(cache: Path, stem: str, suffix: str, *inputs: object) -> Path:
     digest = hashlib.sha256()
     for part in inputs:
@@ -92,14 +109,13 @@ def _base(cache: Path, extra: tuple[str, ...]) -> Path:
     packages = sorted({*PACKAGES, *extra})
     sources, options = machine_sources(), machine_options()
     made = _named(cache, "base", "tar", SUITE, packages, _NOT_UNPACKED, sources, options)
-    if made.exists():
+    if _found(made):
         return made
     with tempfile.TemporaryDirectory(prefix="ksbuild-apt-") as folder:
         (Path(folder) / "machine.sources").write_text(sources)
         (Path(folder) / "apt.conf").write_text(options)
         part = made.with_suffix(".part.tar")
         argv = mmdebstrap_argv(packages, Path(folder), part, own_sources=bool(sources))
-        # Not through the caller's TMPDIR: that may be a small tmpfs.
         done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         part.unlink(missing_ok=True)
@@ -136,7 +152,7 @@ def _composed(
     code = Path(archive.__file__).read_bytes()
     inputs = (base.name, left_out, kernel.release(), kernel.WANTED, added, code)
     made = _named(cache, stem, suffix, *inputs)
-    if made.exists():
+    if _found(made):
         return made
     write = archive.write_tar if suffix == "tar" else archive.write_cpio
     part = made.with_suffix(".part")

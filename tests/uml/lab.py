@@ -17,7 +17,10 @@ _FIRST_PORT = 7000
 # Brings loopback up, then keeps the namespace. If the tests die without a word, its standard input
 # ends and it kills the machines it was told of: no run leaves machines behind.
 _KEEPER = """
-ip link set lo up && echo ready || exit 1
+ip link set lo up || exit 1
+# Off by default on loopback; cables are pulled with policies.
+for name in lo all; do echo 0 > /proc/sys/net/ipv4/conf/$name/disable_policy; done
+echo ready
 while read -r sign pid; do
   case $sign in
     +) machines="$machines $pid" ;;
@@ -25,7 +28,7 @@ while read -r sign pid; do
        machines=$left ;;
   esac
 done
-for pid in $machines; do kill -9 -- "-$pid"; done
+for pid in $machines; do kill -s KILL -- "-$pid"; done
 """
 
 
@@ -43,6 +46,15 @@ class Cable:
 
     a: End
     b: End
+
+
+def policy_argv(verb: str, end: End) -> list[str]:
+    """Return the command that adds or deletes the policy which drops what end sends."""
+    return [
+        *("ip", "xfrm", "policy", verb, "src", "127.0.0.1", "dst", "127.0.0.1", "proto", "udp"),
+        *("sport", str(end.source_port), "dport", str(end.target_port), "dir", "in"),
+        *(("action", "block") if verb == "add" else ()),
+    ]
 
 
 class Powered(Protocol):
@@ -105,6 +117,22 @@ class Lab:
         first = _FIRST_PORT + self._ends
         self._ends += 2
         return Cable(End(first, first + 1), End(first + 1, first))
+
+    def pull_cable(self, cable: Cable) -> None:
+        """Let no frame through from now on.
+
+        Silently: a vec interface has no carrier to lose, so only traffic shows it to the guests.
+        """
+        self._change_policies("add", cable)
+
+    def plug_cable(self, cable: Cable) -> None:
+        """Undo pull_cable. Raises CalledProcessError if the cable was not pulled."""
+        self._change_policies("delete", cable)
+
+    def _change_policies(self, verb: str, cable: Cable) -> None:
+        for end in (cable.a, cable.b):
+            argv = policy_argv(verb, end)
+            subprocess.run(self.inside(*argv), check=True, capture_output=True)
 
     def inside(self, *argv: str) -> list[str]:
         """Return the command that runs argv inside the namespace."""

@@ -54,10 +54,16 @@ class Hardware:
 
 
 def scratch_folder() -> Path:
-    """Return /dev/shm when 3 GiB are free there (disks and memory then cost no seek), else /tmp."""
+    """Return the folder for disks and memory: /dev/shm if it fits, where nothing seeks, or /tmp.
+
+    It fits with 3 GiB free and no noexec, because UML maps its memory's file executable.
+    """
     shm = Path("/dev/shm")
-    roomy = shm.is_dir() and shutil.disk_usage(shm).free >= 3 << 30 and os.access(shm, os.W_OK)
-    return shm if roomy else Path(tempfile.gettempdir())
+    if shm.is_dir() and os.access(shm, os.W_OK):
+        noexec = os.statvfs(shm).f_flag & os.ST_NOEXEC
+        if not noexec and shutil.disk_usage(shm).free >= 3 << 30:
+            return shm
+    return Path(tempfile.gettempdir())
 
 
 def kernel_argv(
@@ -131,6 +137,11 @@ class Machine:
         trace: TracebackType | None,
     ) -> None:
         self.power_cut()
+
+    @property
+    def pid(self) -> int:
+        """Process id on the host, also of the process group."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import io
 import os
+import subprocess
+import sys
 import tarfile
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -38,9 +41,30 @@ for place in / /boot /boot/efi; do findmnt -rno TARGET,FSTYPE "$place" >&3; done
 swapon --show=NAME --noheadings --raw >&3
 readlink /etc/localtime >&3
 sync
-echo "sample: result written" > /dev/console
+echo "sample: met" > /dev/console
+while ping -c1 -W1 -q 192.168.7.@PEER@ >&2; do sleep 0.2; done
+echo "sample: apart" > /dev/console
+meet "bond again" 192.168.7.@PEER@
+sync
 echo "not synced" > /var/lib/sample.later
-echo "sample: later written" > /dev/console
+echo "sample: done" > /dev/console
+"""
+
+
+_RESULT = """\
+@NODE@
+bond: up
+uplink: up
+Bonding Mode: load balancing (round-robin)
+Slave Interface: vec1
+Slave Interface: vec2
+Slave Interface: vec3
+/ xfs
+/boot ext4
+/boot/efi vfat
+/dev/ubda4
+../usr/share/zoneinfo/Europe/Berlin
+bond again: up
 """
 
 
@@ -124,7 +148,8 @@ def medium(folder: Path) -> Path:
 
 def arguments(node: int) -> list[str]:
     label = _LABEL.replace(" ", "\\x20")
-    return [f"inst.ks=hd:LABEL={label}:/ks/node{node}.cfg", "inst.nosave=input_ks,output_ks"]
+    nosave = ["inst.nosave=input_ks,output_ks"] if node == 1 else []
+    return [f"inst.ks=hd:LABEL={label}:/ks/node{node}.cfg", *nosave]
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +201,15 @@ def met(
             console=tmp_path_factory.mktemp(f"node{node}") / "console",
         )
     for machine in running.values():
-        machine.wait_console("sample: later written", 180)
+        machine.wait_console("sample: met", 180)
+    for cable in cables[1:]:
+        lab.pull_cable(cable)
+    for machine in running.values():
+        machine.wait_console("sample: apart", 60)
+    for cable in cables[1:]:
+        lab.plug_cable(cable)
+    for machine in running.values():
+        machine.wait_console("sample: done", 60)
     running[1].sync_and_halt()
     running[2].power_cut()
     assert not any(machine.alive for machine in running.values())
@@ -210,23 +243,15 @@ def test_nodes_boot_from_their_disks_and_meet(
     files = read_files(
         images, disk, root.number, ["/var/lib", "/etc/hostname", "/etc/fstab", "/root", "/nothing"]
     )
-    assert files["/var/lib/sample.result"].decode().splitlines() == [
-        *(f"node{node}", "bond: up", "uplink: up", "Bonding Mode: load balancing (round-robin)"),
-        *("Slave Interface: vec1", "Slave Interface: vec2", "Slave Interface: vec3"),
-        *(
-            "/ xfs",
-            "/boot xfs",
-            "/boot/efi vfat",
-            "/dev/ubda4",
-            "../usr/share/zoneinfo/Europe/Berlin",
-        ),
-    ]
+    assert files["/var/lib/sample.result"].decode() == _RESULT.replace("@NODE@", f"node{node}")
     # A halt writes all out; a power cut loses what nobody synced.
     assert files.get("/var/lib/sample.later", b"") == (b"not synced\n" if node == 1 else b"")
     assert files["/etc/hostname"] == f"node{node}\n".encode()
     assert files["/root/.ssh/authorized_keys"] == b"ssh-ed25519 AAAA sample\n"
     assert files["/root/sample-post.log"]
-    assert not {"/root/original-ks.cfg", "/root/anaconda-ks.cfg", "/nothing"} & set(files)
+    assert "/nothing" not in files
+    kept = {"/root/original-ks.cfg", "/root/anaconda-ks.cfg"} & set(files)
+    assert len(kept) == (0 if node == 1 else 2)  # inst.nosave
 
 
 def test_a_failing_pre_leaves_the_disk_untouched(
@@ -250,3 +275,38 @@ def test_a_failing_pre_leaves_the_disk_untouched(
     assert written_extents(disk) == []
     # As in Anaconda: its first pass knows no %onerror.
     assert not [name for name in verdict.logs if name.startswith("onerror")]
+
+
+# Freezes its machine, so that it would live on for ever, and tells where it is.
+_ABANDONED = """
+import sys
+from pathlib import Path
+from tests.uml.lab import Lab
+from tests.uml.machine import Hardware, Machine
+with Lab() as lab:
+    console = Path(sys.argv[1])
+    machine = Machine(lab, "abandoned", Hardware(), ["standin.task=none"], console=console,
+                      initrd=Path(sys.argv[2]))
+    machine.wait_console("Run /init", 60)
+    machine.mconsole("stop")
+    print(machine.pid, flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_no_machine_outlives_its_tests(images: Images, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _ABANDONED, tmp_path / "console", images.installer],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert Path(f"/proc/{pid}").exists()
+        owner.kill()
+    for _ in range(100):
+        if not Path(f"/proc/{pid}").exists():
+            break
+        time.sleep(0.1)
+    assert not Path(f"/proc/{pid}").exists()
