@@ -84,8 +84,8 @@ def fstab(mounts: Sequence[Mount], uuids: dict[Path, str]) -> str:
         elif mount.fstype == "efi":
             lines.append(f"{source} {mount.place} vfat umask=0077,shortname=winnt 0 2")
         elif source:
-            order = 0 if mount.fstype == "xfs" else 1 if mount.place == "/" else 2
-            lines.append(f"{source} {mount.place} {mount.fstype} defaults {order} {order}")
+            checks = "0 0" if mount.fstype == "xfs" else "1 1" if mount.place == "/" else "1 2"
+            lines.append(f"{source} {mount.place} {mount.fstype} defaults {checks}")
     return "\n".join(lines) + "\n"
 
 
