@@ -8,7 +8,7 @@ BIN     := .venv/bin
 .PHONY: help setup iso test lint types golden docs wheel lock clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 setup:  ## make .venv from the hash-locked lists (never escalates)
 	@./setup.sh run
