@@ -11,7 +11,7 @@ from builder.demo.packages import fetch, unpack
 from builder.demo.programs import run
 from builder.media.fat import fat_image
 from builder.media.iso9660 import BIOS_IMAGE, EFI_IMAGE, write_iso
-from builder.media.output import replacing
+from builder.media.output import check_target, replacing
 from builder.media.source import DEMONSTRATION
 
 VOLUME_ID = "KSBUILD-DEMO-SRC"
@@ -106,6 +106,7 @@ def assemble(
         OutputError: `output` cannot be written.
     """
     say = progress or (lambda _: None)
+    check_target(output, force=force)
     cache.mkdir(parents=True, exist_ok=True)
     cache = cache.resolve()
     with (cache / "lock").open("w") as lock:

@@ -63,11 +63,12 @@ class Root:
         return [name for name in self._files if re.fullmatch(pattern, name)]
 
     def entry(self, name: str) -> Entry:
-        """Return a file or link for the archive; set-uid bits go, everyone is root here."""
+        """Return a file or link for the archive; only x is kept of its mode, for umask's sake."""
         path = self._files[name]
         if path.is_symlink():
             return link(name, os.readlink(path))
-        return Entry(name, stat.S_IFREG | path.stat().st_mode & 0o755, path.read_bytes())
+        mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+        return Entry(name, stat.S_IFREG | mode, path.read_bytes())
 
     def follow(self, name: str) -> list[str]:
         """Return `name` and, if it is a link, every file on the way to what it means."""
@@ -130,7 +131,7 @@ def make_initrd(unpacked: Path, coreutils: Path, modules: Path, when: int) -> by
             entries.setdefault(parent.as_posix(), folder(parent.as_posix()))
     del entries["."]
     ordered = [entries[path] for path in sorted(entries)]
-    return gzip.compress(archive(ordered, when), compresslevel=9, mtime=0)
+    return gzip.compress(archive(ordered, when), compresslevel=6, mtime=0)
 
 
 def _closure(root: Root, names: Iterable[str]) -> set[str]:

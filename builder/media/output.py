@@ -29,7 +29,7 @@ def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
         OutputError: `path` is there without `force`, is not a regular file, cannot be written,
             or the disk is full.
     """
-    _check_target(path, force)
+    check_target(path, force=force)
     part = path.with_name(path.name + ".part")
     if (free := shutil.disk_usage(path.parent).free) < size:
         raise _full(path, f"{size} bytes are needed and {free} are free")
@@ -58,7 +58,12 @@ def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
         raise
 
 
-def _check_target(path: Path, force: bool) -> None:
+def check_target(path: Path, *, force: bool) -> None:
+    """Refuse what `replacing` would refuse, before the work for it is done.
+
+    Raises:
+        OutputError: no such folder, not a regular file, or there without `force`.
+    """
     if not path.parent.is_dir():
         raise OutputError(f"{path.parent} is not a folder", f"mkdir -p {path.parent}")
     if path.exists() and not path.is_file():
