@@ -24,7 +24,7 @@ from firstboot.steps import Context
 from firstboot.steps.meet import Rendezvous
 
 OK, FAILED, BAD_PLAN, REFUSED, DIFFERENT, BUSY = 0, 1, 3, 5, 7, 75
-RETRY_S = 30.0
+RETRY_S, SETTLING_S = 30.0, 5.0  # seconds; a node that boots is not at once as planned
 
 
 def main(argv: Optional[list[str]] = None) -> int:
@@ -104,14 +104,15 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
     context.meeting.reach(Rendezvous.name)
     capabilities = CAPABILITIES[context.identity.pair.platform]
     while True:
+        as_planned = False
         try:
-            converge(steps(context), journal, capabilities=capabilities, dry_run=True)
+            as_planned = converge(steps(context), journal, capabilities=capabilities, dry_run=True)
             context.meeting.start()
         except Refused as refusal:
             journal("drift", "refused", f"{refusal.evidence}; next: {refusal.way_out}")
         except (CommandError, OSError) as error:
             journal("drift", "failed", str(error))
-        time.sleep(RETRY_S)
+        time.sleep(RETRY_S if as_planned else SETTLING_S)
 
 
 def _dry_run(identity: Identity, root: Path) -> int:

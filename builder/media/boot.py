@@ -21,7 +21,8 @@ from builder.media.source import REQUIRED, Source
 
 GRUB_CONFIG = "EFI/BOOT/grub.cfg"
 ISOLINUX_CONFIG = "isolinux/isolinux.cfg"
-EFI_LABEL = "KSBUILD"
+# Not the medium's own label: on a stick, hd:LABEL= would find either of the two.
+EFI_LABEL = "KSB-ESP"
 _EFI_REQUIRED = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi")
 # Secure Boot's key manager, and the font GRUB draws a graphical menu with.
 _EFI_OPTIONAL = ("EFI/BOOT/mmx64.efi", "EFI/BOOT/fonts/unicode.pf2")
@@ -55,6 +56,10 @@ def write_boot_medium(
         SourceError: the source cannot be read.
         OSError: `out` cannot be written.
     """
+    if volume_id.upper() == EFI_LABEL:
+        raise MediumError(
+            f"volume id {volume_id} is the EFI system partition's label", "choose another"
+        )
     if missing := {GRUB_CONFIG, ISOLINUX_CONFIG} - tree.keys():
         raise MediumError(f"the tree has no {', '.join(sorted(missing))}", "report this")
     copied = {path: source.stream(path) for path in _copied(source)}

@@ -1,0 +1,141 @@
+"""The pair of profiles/lab.toml as machines: its medium, two servers, three cables, one uplink."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from builder.plan import pair
+from builder.profile.load import load
+from builder.profile.model import NodeSection
+from firstboot.node import Pair, partition_uuid, plan_digest
+from tests.uml import installation
+from tests.uml.disk import blank_disk, partition
+from tests.uml.images import Images
+from tests.uml.installation import Verdict
+from tests.uml.lab import Cable, End, Lab
+from tests.uml.machine import Machine, Nic, scratch_folder
+
+ROOT = Path(__file__).parents[2]
+PROFILE = ROOT / "profiles/lab.toml"
+KSBUILD = ROOT / ".venv/bin/ksbuild"
+DISK_GIB = 46
+STATE = "/var/lib/ksbuild"
+
+
+def build_medium(source: Path, output: Path, keys: Path) -> Path:
+    """Make the pair's medium as a user would."""
+    files = [PROFILE, "--source", source, "--output", output, "--keys", keys]
+    subprocess.run([KSBUILD, "iso", *map(str, files)], check=True, capture_output=True)
+    return output
+
+
+def boot_arguments(medium: Path, node: str) -> list[str]:
+    """The kernel arguments that the medium's own BIOS menu gives for this node."""
+    from pycdlib import PyCdlib
+
+    iso = PyCdlib()
+    iso.open(str(medium))
+    with iso.open_file_from_iso(rr_path="/isolinux/isolinux.cfg") as file:
+        config = file.read().decode()
+    iso.close()
+    found = re.search(rf"^label {node}$.*?^\s*append (.*?)$", config, re.DOTALL | re.MULTILINE)
+    assert found, config
+    return [word for word in found[1].split() if not word.startswith("initrd=")]
+
+
+@dataclass
+class Server:
+    """One of the two machines: its disk and what its consoles said."""
+
+    section: NodeSection
+    nics: list[Nic]
+    disk: Path
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The node this server is meant to be."""
+        return self.section.name
+
+
+@dataclass
+class TestPair:
+    """Both servers, cabled port by port, and their medium."""
+
+    __test__ = False
+
+    lab: Lab
+    images: Images
+    medium: Path
+    folder: Path
+    plan: Pair = field(default_factory=lambda: pair(load(PROFILE)))
+    servers: list[Server] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Cable the servers: the uplink, then each crossover port to its like."""
+        self.scratch = Path(tempfile.mkdtemp(prefix="ksbuild-pair-", dir=scratch_folder()))
+        sections = load(PROFILE).node
+        self.cables = [self.lab.cable() for _ in range(1 + len(sections[0].crossover.ports))]
+        for number, section in enumerate(sections):
+            folder = self.folder / section.name
+            folder.mkdir(parents=True)
+            disk = blank_disk(self.scratch / f"{section.name}.img", DISK_GIB)
+            self.servers.append(Server(section, self._nics(section, number), disk, folder))
+
+    def close(self) -> None:
+        """Throw the disks away."""
+        shutil.rmtree(self.scratch)
+
+    @property
+    def digest(self) -> str:
+        """The plan digest both nodes must name."""
+        return plan_digest(self.plan)
+
+    def install(self, server: Server, *, entry: str = "", arguments: Sequence[str] = ()) -> Verdict:
+        """Boot the medium on a server, by default with the server's own entry."""
+        return installation.install(
+            self.lab,
+            f"install-{server.name}",
+            self.images,
+            disk=server.disk,
+            medium=self.medium,
+            nics=server.nics,
+            arguments=[*boot_arguments(self.medium, entry or server.name), *arguments],
+            folder=server.folder / "install",
+        )
+
+    def install_both(self) -> list[Verdict]:
+        """Install both servers at the same time."""
+        with ThreadPoolExecutor() as threads:
+            return list(threads.map(self.install, self.servers))
+
+    def start(self, server: Server, *, boot: int = 1) -> Machine:
+        """Switch an installed server on; it boots from its disk."""
+        return installation.start_node(
+            self.lab,
+            server.name,
+            disk=server.disk,
+            root_uuid=partition_uuid(self.plan.id, server.name, "root"),
+            nics=server.nics,
+            console=server.folder / f"console-{boot}",
+        )
+
+    def root_number(self, server: Server) -> int:
+        """The number of the server's root partition."""
+        return partition(server.disk, partition_uuid(self.plan.id, server.name, "root")).number
+
+    def _nics(self, section: NodeSection, number: int) -> list[Nic]:
+        macs = [section.uplink.port, *section.crossover.ports]
+        ends = [_end(cable, number) for cable in self.cables]
+        return [Nic(mac, end) for mac, end in zip(macs, ends, strict=True)]
+
+
+def _end(cable: Cable, number: int) -> End:
+    return cable.a if number == 0 else cable.b

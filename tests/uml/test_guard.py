@@ -1,0 +1,112 @@
+"""%pre at the disk: only a blank one, or this node's own on demand, is ever written to."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.uml.disk import partition, partitions, written_extents
+from tests.uml.images import Images
+from tests.uml.lab import Lab
+from tests.uml.pair import Server, TestPair, build_medium
+
+pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
+
+SENTINEL = b"data that nobody wrote a backup of" * 100
+
+
+@pytest.fixture(scope="module")
+def medium(el9_iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("guard")
+    return build_medium(el9_iso, folder / "pair.iso", folder / "keys")
+
+
+@pytest.fixture
+def pair(images: Images, medium: Path, tmp_path: Path) -> Iterator[TestPair]:
+    with Lab() as lab:
+        made = TestPair(lab, images, medium, tmp_path / "servers")
+        yield made
+        made.close()
+
+
+def digest(image: Path) -> str:
+    """All that was ever written to a sparse image, and where."""
+    total = hashlib.sha256()
+    with image.open("rb") as file:
+        for start, end in written_extents(image):
+            file.seek(start)
+            total.update(f"{start}-{end}:".encode() + file.read(end - start))
+    return total.hexdigest()
+
+
+def put(image: Path, offset: int, content: bytes) -> None:
+    with image.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+def refused(pair: TestPair, server: Server, *, entry: str = "") -> str:
+    """Install, and see it refused with the disk as it was; what %pre said."""
+    before = digest(server.disk)
+    verdict = pair.install(server, entry=entry)
+    assert not verdict.success
+    assert digest(server.disk) == before
+    said = verdict.script_tail + "".join(verdict.logs.values())
+    assert "REFUSED" in said
+    assert "Next:" in said
+    assert "Nothing was written" in said
+    return said
+
+
+def test_the_other_nodes_entry(pair: TestPair) -> None:
+    said = refused(pair, pair.servers[0], entry="julius")
+    assert "this is not julius" in said
+    assert "52:54:00:01:00:00" in said, "the ports it saw are named"
+
+
+@pytest.mark.parametrize(
+    ("where", "content"),
+    [
+        (0, b"\x00" * 510 + b"\x55\xaa"),
+        ((46 << 30) - 4096, SENTINEL),
+        ((36 << 30) + (1 << 20), SENTINEL),
+    ],
+    ids=["a boot sector", "at the end", "where data would start"],
+)
+def test_a_used_disk(pair: TestPair, where: int, content: bytes) -> None:
+    server = pair.servers[0]
+    put(server.disk, where, content)
+    assert "neither blank nor this node's" in refused(pair, server)
+
+
+def test_somebodys_partitions(pair: TestPair) -> None:
+    server = pair.servers[0]
+    subprocess.run(
+        ["sfdisk", "-q", server.disk], input="label: gpt\nsize=1G, name=ks-data\n", text=True,
+        check=True,
+    )  # fmt: skip
+    assert "ks-data" in refused(pair, server)
+
+
+def test_our_own_disk_only_on_demand_and_never_its_data(pair: TestPair) -> None:
+    server = pair.servers[0]
+    assert pair.install(server).success
+    table = partitions(server.disk)
+    data = partition(server.disk, "ks-data")
+    put(server.disk, data.start * 512, SENTINEL)
+    put(server.disk, (data.start + data.size) * 512 - len(SENTINEL), SENTINEL)
+    said = refused(pair, server)
+    assert "carries justinian of this pair already" in said
+    assert "ksbuild.reinstall=lab-justinian" in said
+    verdict = pair.install(server, arguments=["ksbuild.reinstall=lab-justinian"])
+    assert verdict.success, verdict.reason
+    assert partitions(server.disk) == table
+    with server.disk.open("rb") as file:
+        file.seek(data.start * 512)
+        assert file.read(len(SENTINEL)) == SENTINEL
+        file.seek((data.start + data.size) * 512 - len(SENTINEL))
+        assert file.read(len(SENTINEL)) == SENTINEL
