@@ -26,30 +26,9 @@ from tests.uml.medium import write_iso
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
 _SAMPLE = (Path(__file__).parent / "sample.ks").read_text()
+_PROGRAM = (Path(__file__).parent / "sample-node.sh").read_text()
 _NAMES = ("biosboot", "esp", "boot", "swap", "root", "data")
 _LABEL = "KS HARNESS"
-
-# Runs at the node's boot, and says so on the console only when its result is on the disk.
-_PROGRAM = """
-exec 3> /var/lib/sample.result
-meet() { for try in $(seq 60); do ping -c1 -W1 -q "$2" >&2 && echo "$1: up" >&3 && return; done; }
-cat /proc/sys/kernel/hostname >&3
-meet bond 192.168.7.@PEER@
-meet uplink 10.9.0.@PEER@
-grep -E 'Bonding Mode|Slave Interface' /proc/net/bonding/bond0 >&3
-for place in / /boot /boot/efi; do findmnt -rno TARGET,FSTYPE "$place" >&3; done
-swapon --show=NAME --noheadings --raw >&3
-readlink /etc/localtime >&3
-sync
-echo "sample: met" > /dev/console
-while ping -c1 -W1 -q 192.168.7.@PEER@ >&2; do sleep 0.2; done
-echo "sample: apart" > /dev/console
-meet "bond again" 192.168.7.@PEER@
-sync
-echo "not synced" > /var/lib/sample.later
-echo "sample: done" > /dev/console
-"""
-
 
 _RESULT = """\
 @NODE@
