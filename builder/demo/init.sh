@@ -4,7 +4,7 @@
 #
 # Kernel command line:
 #   inst.ks=hd:DEVICE[:PATH]   DEVICE is LABEL=..., UUID=... or a device; PATH defaults to /ks.cfg
-#   ksbuild.demo=poweroff      power off when done, instead of a shell
+#   ksbuild.demo=poweroff      power off when done, instead of a shell on screen and serial line
 export PATH=/usr/bin:/usr/sbin
 wait_s=60
 ks=/run/install/ks.cfg
@@ -87,7 +87,15 @@ fetch_kickstart() { # fetch_kickstart ADDRESS: copy it to $ks, or say why not
   [ "$status" = 0 ] || { say "no $path on $device" && return 1; }
 }
 
+shell_on() { # shell_on TERMINAL: a shell there, for ever
+  while :; do
+    setsid --wait --ctty bash --login <>"$1" >&0 2>&0
+    sleep 1
+  done
+}
+
 finish() {
+  local terminal
   say 'demonstration: installs nothing'
   if [ "$(argument ksbuild.demo)" = poweroff ]; then
     say 'powering off'
@@ -95,11 +103,11 @@ finish() {
     echo o >/proc/sysrq-trigger
     sleep 60
   fi
-  say 'power off or remove the medium whenever you like; a shell is on the screen'
-  while :; do
-    setsid --wait --ctty bash -l </dev/tty1 >/dev/tty1 2>&1
-    sleep 1
+  say 'power off or remove the medium whenever you like; here is a shell'
+  for terminal in "${outputs[@]}"; do
+    shell_on "$terminal" &
   done
+  wait
 }
 
 say 'demonstration: installs nothing'

@@ -15,6 +15,7 @@ from builder.demo.programs import DemoError, run
 _WHOLE = (
     r"usr/lib/udev/(?!hwdb\.d/|hwdb\.bin).*",
     r"usr/lib/modprobe\.d/.*",
+    r"usr/lib/systemd/network/99-default\.link",
     r"usr/lib/terminfo/l/linux",
     r"usr/share/coreutils/.*",
 )

@@ -46,13 +46,11 @@ def run(
         DemoError: missing, too slow, or not exit status 0; with the last lines of its errors.
     """
     program = str(argv[0])
-    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
-    clean = {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", **inherited, **(environment or {})}
     try:
         done = subprocess.run(
             [str(argument) for argument in argv],
             cwd=cwd,
-            env=clean,
+            env=_clean() | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,
@@ -67,8 +65,11 @@ def run(
         raise DemoError(f"{program} did not end within {timeout_s:.0f} s", "try again") from error
     if done.returncode != 0:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-5:]
-        raise DemoError(
-            "\n".join([f"{program} ended with status {done.returncode}", *last]),
-            "the lines above are its own",
-        )
+        message = "\n".join([f"{program} ended with status {done.returncode}", *last])
+        raise DemoError(message, "the lines above are its own")
     return done.stdout.decode("utf-8", "replace")
+
+
+def _clean() -> dict[str, str]:
+    inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    return {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", **inherited}

@@ -67,8 +67,7 @@ def write_iso(
     """Write `files` (path -> content) as one bootable image with Rock Ridge names.
 
     `files` has to hold `BIOS_IMAGE` and `EFI_IMAGE`. No Joliet: its label ends after 16
-    characters, and Linux, GRUB and isolinux don't look at it. The same arguments give the same
-    bytes.
+    characters, and nothing that boots looks at it. The same arguments give the same bytes.
 
     Args:
         out: binary file, empty and seekable.
@@ -82,8 +81,7 @@ def write_iso(
         OSError: from `out` or a stream.
     """
     check_volume_id(volume_id)
-    efi = files[EFI_IMAGE]
-    if len(efi) > _EFI_MOST_BYTES if isinstance(efi, bytes) else efi.length > _EFI_MOST_BYTES:
+    if _streamed(files[EFI_IMAGE]).length > _EFI_MOST_BYTES:
         raise MediumError(
             f"the EFI loaders need more than {_EFI_MOST_BYTES} bytes",
             "use an unmodified EL9 installation ISO as source",

@@ -33,13 +33,7 @@ def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
     part = path.with_name(path.name + ".part")
     if (free := shutil.disk_usage(path.parent).free) < size:
         raise _full(path, f"{size} bytes are needed and {free} are free")
-    try:
-        # A part left by a killed run is nobody's work: "w" empties it.
-        file = part.open("w+b")
-    except OSError as error:
-        raise OutputError(
-            f"{part}: {error.strerror}", "choose a folder you may write to with --output"
-        ) from error
+    file = _open(part)
     try:
         with file:
             yield file
@@ -56,6 +50,16 @@ def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def _open(part: Path) -> BinaryIO:
+    try:
+        # A part left by a killed run is nobody's work: "w" empties it.
+        return part.open("w+b")
+    except OSError as error:
+        raise OutputError(
+            f"{part}: {error.strerror}", "choose a folder you may write to with --output"
+        ) from error
 
 
 def check_target(path: Path, *, force: bool) -> None:

@@ -81,23 +81,18 @@ def boot(
         attach: how the machine sees the medium.
         serial_number: system serial number in DMI.
         disks: raw images, writable, as virtio disks.
-        macs: one network card each, connected to nothing.
+        macs: one network card each, connected to nothing, so without a link.
         memory_mb: memory in MiB.
     """
-    argv = ["qemu-system-x86_64", "-accel", "tcg", "-m", str(memory_mb), "-nodefaults"]
-    argv += ["-display", "none", "-vga", "std", "-serial", "stdio", "-no-reboot"]
-    argv += _firmware(firmware, folder)
-    kind = "media=cdrom," if attach == "cd" else ""
-    argv += ["-drive", f"file={medium},format=raw,if=none,id=medium,readonly=on,{kind}cache=unsafe"]
-    argv += _ATTACH[attach]
-    if serial_number:
-        argv += ["-smbios", f"type=1,serial={serial_number}"]
-    for number, disk in enumerate(disks):
-        argv += ["-drive", f"file={disk},format=raw,if=none,id=disk{number}"]
-        argv += ["-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}"]
-    for number, mac in enumerate(macs):
-        argv += ["-netdev", f"socket,id=net{number},udp=127.0.0.1:1,localaddr=127.0.0.1:0"]
-        argv += ["-device", f"virtio-net-pci,netdev=net{number},mac={mac}"]
+    argv = [
+        *("qemu-system-x86_64", "-accel", "tcg", "-m", str(memory_mb), "-nodefaults"),
+        *("-display", "none", "-vga", "std", "-serial", "stdio", "-no-reboot"),
+        *_firmware(firmware, folder),
+        *_medium(medium, attach),
+        *(("-smbios", f"type=1,serial={serial_number}") if serial_number else ()),
+        *_disks(disks),
+        *_cards(macs),
+    ]
     console = folder / "console"
     with (
         console.open("wb") as out,
@@ -109,6 +104,24 @@ def boot(
             yield Machine(process, console)
         finally:
             process.kill()
+
+
+def _medium(medium: Path, attach: Attachment) -> list[str]:
+    kind = ",media=cdrom" if attach == "cd" else ""
+    drive = f"file={medium},format=raw,if=none,id=medium,readonly=on{kind}"
+    return ["-drive", drive, *_ATTACH[attach]]
+
+
+def _disks(disks: Sequence[Path]) -> Iterator[str]:
+    for number, disk in enumerate(disks):
+        yield from ("-drive", f"file={disk},format=raw,if=none,id=disk{number}")
+        yield from ("-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}")
+
+
+def _cards(macs: Sequence[str]) -> Iterator[str]:
+    for number, mac in enumerate(macs):
+        yield from ("-netdev", f"hubport,id=net{number},hubid={number}")
+        yield from ("-device", f"virtio-net-pci,netdev=net{number},mac={mac}")
 
 
 def _firmware(firmware: Firmware, folder: Path) -> list[str]:

@@ -6,6 +6,7 @@ Both are made once and kept in build/tests, named after what they were made from
 import hashlib
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -81,11 +82,11 @@ def _digest(*paths: Path) -> str:
 
 
 def _kept(kind: str, digest: str) -> Path:
-    """Return the file's place; earlier versions of the same kind go."""
+    """Return the file's place; versions older than a day go, as another run may use the others."""
     KEPT.mkdir(parents=True, exist_ok=True)
     place = KEPT / f"{kind}-{digest}.iso"
     for old in KEPT.glob(f"{kind}-*.iso"):
-        if old != place:
+        if old != place and old.stat().st_mtime < time.time() - 86400:
             old.unlink(missing_ok=True)
     return place
 

@@ -90,3 +90,48 @@ def test_says_when_the_kickstart_is_not_there(demo_source: Path, tmp_path: Path)
         said = machine.wait_for("powering off")
     assert f"kickstart not found: {address('node-b')}" in said
     assert "kickstart found" not in said
+
+
+def test_stays_with_a_shell_whose_tools_see_the_machine(demo_source: Path, tmp_path: Path) -> None:
+    """What a kickstart's %pre asks works here: DMI, disks, their signatures, cards, modules."""
+    disk = tmp_path / "disk.img"
+    with disk.open("wb") as file:
+        file.truncate(64 << 20)
+    path = tmp_path / "medium.iso"
+    with open_source(demo_source) as source, path.open("w+b") as out:
+        tree = make_tree(source, "node-b")
+        config = tree["isolinux/isolinux.cfg"]
+        assert b" ksbuild.demo=poweroff" in config
+        tree["isolinux/isolinux.cfg"] = config.replace(b" ksbuild.demo=poweroff", b"")
+        write_boot_medium(out, tree, source, volume_id=VOLUME_ID, when=WHEN)
+    machine_with = boot(
+        path,
+        tmp_path,
+        firmware="bios",
+        attach="cd",
+        serial_number="CZ1234ABCD",
+        disks=[disk],
+        macs=["52:54:00:00:00:01", "52:54:00:00:00:02"],
+    )
+    with machine_with as machine:
+        machine.wait_for("here is a shell")
+        for command, answer in SHELL:
+            machine.type(f"{command}\r")
+            machine.wait_for(answer, 30)
+
+
+# The typed line itself is echoed, so that no answer may stand in its command.
+SHELL = [
+    ("echo $((40+2))-ready", "42-ready"),
+    ("dmidecode -s system-serial-number", "CZ1234ABCD"),
+    ("lsblk --nodeps --noheadings --output NAME,SERIAL,SIZE /dev/vda", "vda  disk0   64M"),
+    ("ip -brief link | wc --lines | sed s/^/links-/", "links-3"),
+    # Named as on EL9's installer, and connected to nothing.
+    ("ethtool $(ls /sys/class/net | grep -m1 ^en)", "Link detected: no"),
+    ("echo 'label: gpt' | flock /dev/vda sfdisk --quiet /dev/vda; wipefs -n -J /dev/vda", '"PMBR"'),
+    ("udevadm settle; blkid -p -o value -s PTTYPE /dev/vda | sed s/^/table-/", "table-gpt"),
+    ("blockdev --getsz /dev/vda | sed s/^/sectors-/", "sectors-131072"),
+    ("modprobe bonding && grep -c ^bonding /proc/modules | sed s/^/bond-/", "bond-1"),
+    ("logger --stderr --tag x hello | awk '{print $NF}'; echo $?-logged", "0-logged"),
+    ("partx --version | cut -d' ' -f1-3", "partx from util-linux"),
+]
