@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.outcome import errors_worded, result
+from builder.cli.outcome import REFUSED, errors_worded, fail, result
 from builder.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -47,6 +47,8 @@ def iso(
     from builder.resources import templates
 
     output = output or Path(profile.with_suffix(".iso").name)
+    if output.exists() and not (force or dry_run):
+        fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
     with errors_worded():
         plan = _plan(profile, keys or profile.with_suffix(".keys"), keep=not dry_run)
         with open_source(source) as opened:

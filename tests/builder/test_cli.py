@@ -1,0 +1,147 @@
+"""ksbuild as a user meets it: results, refusals, exit statuses, nothing left behind."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from builder.cli import main
+from builder.media.boot import verify_boot_medium
+from tests.media.sources import demo_source, el9_iso
+
+__all__ = ["demo_source", "el9_iso"]
+
+ROOT = Path(__file__).parents[2]
+
+
+def ksbuild(*arguments: "str | Path") -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Path:
+    path = tmp_path / "pair.toml"
+    path.write_bytes((ROOT / "profiles/example.toml").read_bytes())
+    return path
+
+
+def test_validate(profile: Path) -> None:
+    good = ksbuild("validate", profile)
+    assert (good.exit_code, good.output) == (0, f"{profile}: pair 00014 is valid\n")
+    profile.write_text(profile.read_text().replace("mtu = 9000", "mtuu = 9000"))
+    bad = ksbuild("validate", profile)
+    assert bad.exit_code == 3
+    assert f"{profile}:29:1: error[KS103]: crossover.mtuu: unknown key" in bad.stderr
+    assert "hint: did you mean mtu?" in bad.stderr
+    assert f"next: mend {profile}, then: ksbuild validate {profile}" in bad.stderr
+    machine = ksbuild("validate", "--json", profile)
+    assert machine.exit_code == 3
+    (problem,) = json.loads(machine.stdout)["problems"]
+    assert (problem["code"], problem["line"], problem["column"]) == ("KS103", 29, 1)
+
+
+def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
+    result = ksbuild("validate", tmp_path / "none.toml")
+    assert result.exit_code == 6
+    assert "none.toml: No such file" in result.stderr
+
+
+def test_iso(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
+    output = tmp_path / "pair.iso"
+    first = ksbuild("iso", profile, "--source", el9_iso, "-o", output, "--json")
+    assert first.exit_code == 0, first.output
+    said = json.loads(first.stdout)
+    assert sorted(said["files"]) == [
+        "EFI/BOOT/grub.cfg", "isolinux/isolinux.cfg", "ks/julius.ks", "ks/justinian.ks",
+    ]  # fmt: skip
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pair.iso", "pair.keys", "pair.toml"]
+    content = output.read_bytes()
+    again = ksbuild("iso", profile, "--source", el9_iso, "-o", output)
+    assert again.exit_code == 5
+    assert "--force" in again.stderr
+    assert output.read_bytes() == content
+    assert b"ca.key" not in content
+
+
+def test_same_input_same_bytes(
+    profile: Path, el9_iso: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    for name in ("a.iso", "b.iso"):
+        assert ksbuild("iso", profile, "--source", el9_iso, "-o", tmp_path / name).exit_code == 0
+    assert (tmp_path / "a.iso").read_bytes() == (tmp_path / "b.iso").read_bytes()
+
+
+def test_the_cas_key_never_leaves_its_folder(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
+    output = tmp_path / "pair.iso"
+    assert ksbuild("iso", profile, "--source", el9_iso, "-o", output).exit_code == 0
+    key = (tmp_path / "pair.keys/ca.key").read_bytes()
+    for line in key.splitlines()[1:-1]:
+        assert line not in output.read_bytes()
+
+
+def test_dry_run_writes_nothing(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
+    result = ksbuild("iso", profile, "--source", el9_iso, "-o", tmp_path / "x.iso", "--dry-run")
+    assert result.exit_code == 0
+    assert "ks/justinian.ks" in result.output
+    assert "nothing was written" in result.output
+    assert [p.name for p in tmp_path.iterdir()] == ["pair.toml"]
+
+
+def test_a_demonstration_says_so(profile: Path, demo_source: Path, tmp_path: Path) -> None:
+    output = tmp_path / "demo.iso"
+    result = ksbuild("iso", profile, "--source", demo_source, "-o", output)
+    assert result.exit_code == 0
+    assert "DEMONSTRATION" in result.output
+    assert "make iso PROFILE=pair.toml SOURCE=" in result.output
+    with pytest.raises(Exception, match="KSBUILD-DEMO"):
+        verify_boot_medium(output, {}, "KSBUILD")
+
+
+@pytest.mark.parametrize("content", [b"", b"random bytes" * 10000])
+def test_a_source_that_is_none(profile: Path, tmp_path: Path, content: bytes) -> None:
+    source = tmp_path / "source.iso"
+    source.write_bytes(content)
+    result = ksbuild("iso", profile, "--source", source, "-o", tmp_path / "x.iso")
+    assert result.exit_code == 4
+    assert "next: " in result.stderr
+    assert not (tmp_path / "x.iso").exists()
+
+
+def test_help_is_quick_and_loads_nothing_heavy() -> None:
+    script = "import sys, builder.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    heavy = {"pydantic", "jinja2", "pycdlib", "pykickstart", "cryptography", "requests"}
+    assert not heavy & set(done.stdout.split())
+    assert ksbuild("--help").exit_code == 0
+
+
+def test_from_the_wheel_alone(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
+    """An empty venv away from the checkout, with an empty PATH: Python is all a build needs."""
+    wheels = ROOT / "build/wheels"
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
+    options = ["--no-build-isolation", "-w", str(wheels)]
+    subprocess.run(
+        [*pip, *options, "--require-hashes", "-r", ROOT / "requirements/run.txt"], check=True
+    )
+    for stale in wheels.glob("ksbuild-*"):
+        stale.unlink()
+    subprocess.run([*pip, *options, "--no-deps", ROOT], check=True)
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    subprocess.run(
+        [tmp_path / "venv/bin/pip", "--quiet", "--disable-pip-version-check", "install",
+         "--no-index", "--find-links", wheels, "ksbuild"],
+        check=True,
+    )  # fmt: skip
+    done = subprocess.run(
+        [tmp_path / "venv/bin/ksbuild", "iso", profile, "--source", el9_iso, "-o", "out.iso"],
+        cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out.iso").stat().st_size > 10_000_000
+    assert not done.stderr
