@@ -3,6 +3,7 @@ PROFILE ?= profiles/example.toml
 SOURCE  ?= build/demo-source.iso
 OUT     ?= build/$(if $(findstring demo-source,$(SOURCE)),demo-)$(basename $(notdir $(PROFILE))).iso
 BIN     := .venv/bin
+LOCK    := uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .DEFAULT_GOAL := help
 .PHONY: help setup iso test lint types golden docs wheel lock clean
@@ -17,11 +18,11 @@ iso: $(SOURCE) setup  ## build OUT from PROFILE= and SOURCE= (default: the demon
 	@$(BIN)/ksbuild iso $(PROFILE) --source $(SOURCE) --output $(OUT) --force
 
 build/demo-source.iso: $(wildcard builder/demo/*)
-	@./setup.sh demo && $(BIN)/ksbuild demo-source --output $@ --force
+	@mkdir -p build && ./setup.sh demo && $(BIN)/ksbuild demo-source --output $@ --force
 
-test: build/demo-source.iso  ## every check and test, with its own set-up
+test:  ## every check and test, with its own set-up
 	@./setup.sh test && $(MAKE) --no-print-directory lint types docs
-	@$(BIN)/pytest
+	@$(BIN)/pytest && $(BIN)/python -m tests.python39
 
 lint:  ## ruff, shellcheck, and the agent's Python floor
 	@$(BIN)/ruff check -q && $(BIN)/ruff format -q --check && shellcheck setup.sh .ci/run
@@ -40,7 +41,8 @@ wheel:  ## build/ksbuild-*.whl
 	@$(BIN)/python -m pip --quiet wheel --no-deps --no-build-isolation -w build .
 
 lock:  ## renew requirements/*.txt (needs uv)
-	@for f in bootstrap run test; do uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header -o requirements/$$f.txt requirements/$$f.in; done
+	@for f in bootstrap run test; do $(LOCK) --universal --python-version 3.11 requirements/$$f.in -o requirements/$$f.txt; done
+	@$(LOCK) --python-platform linux --python-version 3.9 requirements/py39.in -o requirements/py39.txt
 
 clean:  ## remove what make made
 	@rm -rf build .venv

@@ -8,9 +8,9 @@ cd "$(dirname "$0")"
 what=${1:?run or test}
 
 # demo: tools that assemble the demonstration source; test: the real programs the tests ask.
-demo="grub-common grub-efi-amd64-bin cpio"
+demo="grub-common kmod"
 test="$demo curl dosfstools dnsmasq-base drbd-utils e2fsprogs fdisk firewalld gdisk isolinux isomd5sum
-  kmod mmdebstrap mtools network-manager openssl ovmf qemu-system-x86 seabios shellcheck
+  mmdebstrap mtools network-manager openssl ovmf qemu-system-x86 seabios shellcheck
   syslinux-utils systemd uidmap user-mode-linux util-linux xfsprogs xorriso"
 
 fit_python() {
@@ -46,7 +46,7 @@ if ! python=$(fit_python); then
   if command -v dnf >/dev/null; then need python3.11; else need python3 python3-venv; fi
   python=$(fit_python) || { echo "setup: Python 3.11 or newer is needed" >&2; exit 6; }
 fi
-# shellcheck disable=SC2086  # lists of package names are meant to be split
+# shellcheck disable=SC2046  # lists of package names are meant to be split
 case $what in
   demo) need $(missing_packages "$demo") ;;
   test) need $(missing_packages "$test") ;;
