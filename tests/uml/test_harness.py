@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import os
+import re
 import subprocess
 import sys
-import tarfile
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,12 +19,10 @@ from tests.uml.installation import Verdict, install, start_node
 from tests.uml.lab import Cable, Lab
 from tests.uml.machine import Machine, Nic, scratch_folder
 from tests.uml.medium import write_iso
+from tests.uml.sample import PARTITIONS, kickstart, mac, part_uuid
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
-_SAMPLE = (Path(__file__).parent / "sample.ks").read_text()
-_PROGRAM = (Path(__file__).parent / "sample-node.sh").read_text()
-_NAMES = ("biosboot", "esp", "boot", "swap", "root", "data")
 _LABEL = "KS HARNESS"
 
 _RESULT = """\
@@ -45,47 +40,6 @@ Slave Interface: vec3
 ../usr/share/zoneinfo/Europe/Berlin
 bond again: up
 """
-
-
-def mac(node: int, nic: int) -> str:
-    return f"52:54:00:00:{node:02x}:{nic:02x}"
-
-
-def part_uuid(node: int, name: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_DNS, f"harness-{node}-{name}"))
-
-
-def profiles(node: int) -> str:
-    """A tar, in base64, of a bond over the three crossover ports, each found by its MAC."""
-    texts = {
-        "bond0": (
-            f"[connection]\nid=bond0\nuuid={uuid.uuid4()}\ntype=bond\ninterface-name=bond0\n"
-            "autoconnect-slaves=1\n[bond]\nmode=balance-rr\nmiimon=100\n"
-            f"[ipv4]\nmethod=manual\naddress1=192.168.7.{node}/24\n[ipv6]\nmethod=disabled\n"
-        )
-    }
-    for nic in (1, 2, 3):
-        texts[f"bond0-{nic}"] = (
-            f"[connection]\nid=bond0-{nic}\nuuid={uuid.uuid4()}\ntype=ethernet\nmaster=bond0\n"
-            f"slave-type=bond\n[ethernet]\nmac-address={mac(node, nic).upper()}\n"
-        )
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, text in texts.items():
-            info = tarfile.TarInfo(f"etc/NetworkManager/system-connections/{name}.nmconnection")
-            info.size, info.mode = len(text), 0o600
-            tar.addfile(info, io.BytesIO(text.encode()))
-    return base64.encodebytes(buffer.getvalue()).decode().strip()
-
-
-def kickstart(node: int) -> bytes:
-    words = {f"@{name.upper()}@": part_uuid(node, name) for name in _NAMES}
-    words |= {"@PROGRAM@": _PROGRAM.strip(), "@PROFILES@": profiles(node)}
-    words |= {"@MAC@": mac(node, 0), "@NODE@": f"node{node}", "@NUMBER@": str(node)}
-    text = _SAMPLE
-    for word, value in words.items():
-        text = text.replace(word, value)
-    return text.replace("@PEER@", str(3 - node)).encode()
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +76,7 @@ def nics(node: int, cables: list[Cable]) -> list[Nic]:
 @pytest.fixture(scope="module")
 def medium(folder: Path) -> Path:
     files = {f"ks/node{node}.cfg": kickstart(node) for node in (1, 2)}
+    files["ks/broken.cfg"] = kickstart(1).replace(b"enable sample", b"enable no-sample")
     return write_iso(folder / "medium.iso", _LABEL, files)
 
 
@@ -167,7 +122,7 @@ def met(
     installed: dict[int, tuple[Path, Verdict]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> dict[int, Path]:
-    """Both nodes' disks after they ran side by side; node 1 was halted, node 2 lost its power."""
+    """Both disks after the nodes ran together; node 1 was shut down, node 2 lost its power."""
     running: dict[int, Machine] = {}
     for node, (disk, verdict) in installed.items():
         assert verdict.success, (verdict.reason, verdict.script_tail)
@@ -189,7 +144,7 @@ def met(
         lab.plug_cable(cable)
     for machine in running.values():
         machine.wait_console("sample: done", 60)
-    running[1].sync_and_halt()
+    running[1].shut_down()
     running[2].power_cut()
     assert not any(machine.alive for machine in running.values())
     return {node: disk for node, (disk, _) in installed.items()}
@@ -205,7 +160,7 @@ def test_a_kickstart_is_carried_out(node: int, installed: dict[int, tuple[Path, 
     assert "inside, installed by /mnt/sysroot" in "".join(verdict.logs.values())
     assert not [name for name in verdict.logs if name.startswith("onerror")]
     table = {p.uuid: p for p in partitions(disk)}
-    assert [part_uuid(node, name) for name in _NAMES] == list(table)
+    assert [part_uuid(node, name) for name in PARTITIONS] == list(table)
     assert table[part_uuid(node, "esp")].name == "EFI System Partition"
     assert table[part_uuid(node, "data")].start == 36 << 21
     data = table[part_uuid(node, "data")]
@@ -223,7 +178,7 @@ def test_nodes_boot_from_their_disks_and_meet(
         images, disk, root.number, ["/var/lib", "/etc/hostname", "/etc/fstab", "/root", "/nothing"]
     )
     assert files["/var/lib/sample.result"].decode() == _RESULT.replace("@NODE@", f"node{node}")
-    # A halt writes all out; a power cut loses what nobody synced.
+    # Shutting down writes all out; a power cut loses what nobody synced.
     assert files.get("/var/lib/sample.later", b"") == (b"not synced\n" if node == 1 else b"")
     assert files["/etc/hostname"] == f"node{node}\n".encode()
     assert files["/root/.ssh/authorized_keys"] == b"ssh-ed25519 AAAA sample\n"
@@ -233,27 +188,36 @@ def test_nodes_boot_from_their_disks_and_meet(
     assert len(kept) == (0 if node == 1 else 2)  # inst.nosave
 
 
-def test_a_failing_pre_leaves_the_disk_untouched(
-    lab: Lab, images: Images, cables: list[Cable], medium: Path, folder: Path, tmp_path: Path
+@pytest.mark.parametrize("which", ["pre", "post"])
+def test_a_failing_script_stops_the_installation(
+    which: str,
+    lab: Lab,
+    images: Images,
+    cables: list[Cable],
+    medium: Path,
+    folder: Path,
+    tmp_path: Path,
 ) -> None:
-    disk = blank_disk(folder / "untouched.img", 44)
+    disk = blank_disk(folder / f"{which}.img", 44)
+    address = mac(1, 0) if which == "post" else "52:54:00:00:99:00"
     verdict = install(
         lab,
-        "stranger",
+        f"failing-{which}",
         images,
         disk=disk,
         medium=medium,
-        nics=[Nic("52:54:00:00:99:00", cables[0].a)],
-        arguments=arguments(1),
+        nics=[Nic(address, cables[0].a)],
+        arguments=["inst.ks=hd:LABEL=KS\\x20HARNESS:/ks/broken.cfg"],
         folder=tmp_path,
     )
     assert not verdict.success
-    assert "%pre script" in verdict.reason
-    assert "exit status 1" in verdict.reason
-    assert verdict.script_tail == "this is not node1"
-    assert written_extents(disk) == []
+    assert re.fullmatch(rf"%{which} script at line \d+ failed with exit status 1", verdict.reason)
+    told = "this is not node1" if which == "pre" else "no-sample.service does not exist"
+    assert told in verdict.script_tail
+    assert (written_extents(disk) == []) == (which == "pre")
     # As in Anaconda: its first pass knows no %onerror.
-    assert not [name for name in verdict.logs if name.startswith("onerror")]
+    onerror = [text for name, text in verdict.logs.items() if name.startswith("onerror")]
+    assert onerror == ([] if which == "pre" else ["sample: onerror ran\n"])
 
 
 # Freezes its machine, so that it would live on for ever, and tells where it is.
