@@ -17,7 +17,7 @@ from builder.media.source import DEMONSTRATION
 VOLUME_ID = "KSBUILD-DEMO-SRC"
 # 2025-01-01: nothing reads it, so a fixed day serves reproducibility when none is asked for.
 WHEN = 1_735_689_600
-_PACKAGES = (
+PACKAGES = (
     "bash",
     "bsdutils",
     "coreutils",
@@ -111,7 +111,7 @@ def assemble(
     cache = cache.resolve()
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        debs = fetch(_PACKAGES, cache, say)
+        debs = fetch(PACKAGES, cache, say)
         with tempfile.TemporaryDirectory(dir=cache, prefix="work-") as scratch:
             files = _files(debs, Path(scratch), when, say)
     say(f"writing {output}")

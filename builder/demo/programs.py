@@ -59,7 +59,8 @@ def run(
     except FileNotFoundError as error:
         package = _PACKAGES.get(program, program)
         raise DemoError(
-            f"{program} is not installed", f"on Debian: sudo apt-get install {package}"
+            f"{program} is not installed",
+            f"on a Debian machine, which this needs: sudo apt-get install {package}",
         ) from error
     except subprocess.TimeoutExpired as error:
         raise DemoError(f"{program} did not end within {timeout_s:.0f} s", "try again") from error

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.demo import packages, programs
-from builder.demo.assemble import _PACKAGES, assemble
+from builder.demo.assemble import PACKAGES, assemble
 from builder.demo.cpio import Entry, archive, folder, link
 from builder.demo.elf import needed
 from builder.demo.programs import DemoError, run
@@ -29,7 +29,7 @@ def cache(demo_source: Path, tmp_path: Path) -> Iterator[Path]:
     """A copy of the package cache that costs no room; files in it must be replaced, not changed."""
     assert demo_source.exists()
     if not (DEMO_CACHE / "packages.json").exists():
-        packages.fetch(_PACKAGES, DEMO_CACHE, print)
+        packages.fetch(PACKAGES, DEMO_CACHE, print)
     place = tmp_path / "cache"
     (place / "debs").mkdir(parents=True)
     shutil.copy(DEMO_CACHE / "packages.json", place)
@@ -75,7 +75,7 @@ def test_same_bytes_again_without_a_network(
 @pytest.mark.usefixtures("no_archive")
 @pytest.mark.parametrize("damage", ["changed", "missing", "other wish"])
 def test_a_cache_that_is_not_as_noted_is_not_used(cache: Path, damage: str) -> None:
-    wanted = list(_PACKAGES)
+    wanted = list(PACKAGES)
     deb = next((cache / "debs").glob("bash_*"))
     if damage == "other wish":
         wanted.append("zsh")
