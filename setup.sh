@@ -9,9 +9,9 @@ what=${1:?run or test}
 
 # demo: tools that assemble the demonstration source; test: the real programs the tests ask.
 demo="grub-common kmod"
-test="$demo curl dosfstools dnsmasq-base drbd-utils e2fsprogs fdisk firewalld gdisk isolinux isomd5sum
-  mmdebstrap mtools network-manager openssl ovmf qemu-system-x86 seabios shellcheck
-  syslinux-utils systemd uidmap user-mode-linux util-linux xfsprogs xorriso"
+test="$demo dosfstools e2fsprogs fdisk firewalld gcc iproute2 isolinux libc6-dev mmdebstrap mtools
+  network-manager openssl ovmf qemu-system-x86 seabios shellcheck systemd syslinux-utils
+  user-mode-linux util-linux xorriso"
 
 fit_python() {
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do

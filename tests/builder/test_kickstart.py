@@ -98,6 +98,29 @@ def test_hostile_values_stay_values(root: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_systemd_takes_the_unit(example: Plan, tmp_path: Path) -> None:
+    (script,) = scripts(example.kickstarts["justinian"], "post")
+    found = re.search(r"<<'KSBUILD_UNIT'\n(.*?)^KSBUILD_UNIT$", script, re.DOTALL | re.MULTILINE)
+    assert found
+    # Debian has no NetworkManager or firewalld unit where the tests run; the order is what counts.
+    for name in ("NetworkManager", "firewalld"):
+        (tmp_path / f"{name}.service").write_text("[Service]\nExecStart=/bin/true\n")
+
+    def verify(text: str) -> str:
+        unit = tmp_path / "ksnode.service"
+        unit.write_text(text)
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", "--recursive-errors=no", unit],
+            capture_output=True, text=True, check=False, env={"SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+        )  # fmt: skip
+        return done.stderr
+
+    assert "ksnode.service" not in verify(found[1])
+    assert "Restrat" in verify(found[1].replace("Restart=", "Restrat="))
+    assert "ConditionFirstBoot" not in found[1]
+    assert "Before=" not in found[1]
+
+
 def test_both_nodes_share_one_plan_and_no_partuuid(example: Plan) -> None:
     uuids = [set(re.findall(r"uuid=([0-9a-f-]{36})", example.kickstarts[n])) for n in NODES]
     assert len(uuids[0]) == len(uuids[1]) == 6

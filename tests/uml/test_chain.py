@@ -47,7 +47,7 @@ def met(pair: TestPair, installed: list[Verdict]) -> list[dict[str, bytes]]:
     for machine in machines:
         machine.wait_console("ksnode: complete", MEET_S)
     for machine in machines:
-        machine.sync_and_halt()
+        machine.shut_down()
     return [read_node(pair, server) for server in pair.servers]
 
 
@@ -110,7 +110,7 @@ def test_a_complete_node_boots_alone_and_stays_complete(
     with pair.start(server, boot=2) as machine:
         machine.wait_console("ksnode: crossover: ok", MEET_S)
         machine.wait_console("ksnode: rendezvous: ok", MEET_S)
-        machine.sync_and_halt()
+        machine.shut_down()
     again = read_node(pair, server)
     assert again[f"{STATE}/RESULT"] == met[0][f"{STATE}/RESULT"]
     changed = {path for path in again if again[path] != met[0].get(path)}
