@@ -25,7 +25,7 @@ test:  ## every check and test, with its own set-up
 	@$(BIN)/pytest && $(BIN)/python -m tests.python39
 
 lint:  ## ruff, shellcheck, and the agent's Python floor
-	@$(BIN)/ruff check -q && $(BIN)/ruff format -q --check && shellcheck setup.sh .ci/run
+	@$(BIN)/ruff check -q && $(BIN)/ruff format -q --check && shellcheck setup.sh .ci/run builder/demo/init.sh
 	@$(BIN)/vermin -q -t=3.9- --violations --no-tips --eval-annotations firstboot
 
 types:  ## mypy --strict

@@ -9,7 +9,7 @@ what=${1:?run or test}
 
 # demo: tools that assemble the demonstration source; test: the real programs the tests ask.
 demo="grub-common kmod"
-test="$demo dosfstools e2fsprogs fdisk firewalld gcc iproute2 isolinux libc6-dev mmdebstrap mtools
+test="$demo cpio dosfstools e2fsprogs fdisk firewalld gcc gdisk iproute2 isolinux libc6-dev mmdebstrap mtools
   network-manager openssl ovmf qemu-system-x86 seabios shellcheck systemd syslinux-utils
   user-mode-linux util-linux xorriso"
 

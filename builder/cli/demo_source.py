@@ -19,11 +19,13 @@ def demo_source(output: Path, cache: Path | None, force: bool, quiet: bool) -> N
 
     It has an EL9 medium's shape and boots like one, and it installs nothing.
     """
-    from builder.demo.assemble import assemble
+    from builder.cli.build_time import build_time
+    from builder.demo.assemble import WHEN, assemble
 
     cache = cache or output.parent / "demo-cache"
     with errors_worded():
-        assemble(output, cache=cache, progress=None if quiet else _tell, force=force)
+        tell = None if quiet else _tell
+        assemble(output, cache=cache, progress=tell, force=force, when=build_time(WHEN))
     click.echo(f"{output}: a demonstration source, assembled from Debian's packages")
 
 

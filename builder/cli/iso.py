@@ -1,13 +1,12 @@
 """ksbuild iso"""
 
 import hashlib
-import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.build_time import build_time
 from builder.cli.outcome import REFUSED, errors_worded, fail, result
 from builder.cli.progress import progress
 
@@ -92,13 +91,14 @@ def _write(
     force: bool,
     quiet: bool,
 ) -> None:
-    from builder.media.boot import verify_boot_medium, write_boot_medium
+    from builder.media.boot import expected_bytes, verify_boot_medium, write_boot_medium
     from builder.media.output import replacing
 
-    when = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
-    with replacing(output, force=force) as out:
+    with replacing(output, force=force, size=expected_bytes(files, source)) as out:
         with progress(f"writing {output}", quiet=quiet) as tell:
-            write_boot_medium(out, files, source, volume_id=volume_id, when=when, progress=tell)
+            write_boot_medium(
+                out, files, source, volume_id=volume_id, when=build_time(), progress=tell
+            )
         out.flush()
         verify_boot_medium(Path(out.name), files, volume_id, source)
 

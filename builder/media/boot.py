@@ -74,6 +74,17 @@ def _copied(source: Source) -> list[str]:
     return [path for path in REQUIRED if path != GRUB_CONFIG] + optional
 
 
+def expected_bytes(tree: Mapping[str, bytes], source: Source) -> int:
+    """About how many bytes the medium will have, loaders twice (ISO and EFI partition), 1 MiB over.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    copied = sum(source.stream(path).length for path in _copied(source))
+    loaders = sum(source.stream(path).length for path in _EFI_REQUIRED)
+    return copied + 2 * loaders + sum(map(len, tree.values())) + 1024 * 1024
+
+
 def efi_image(grub_config: bytes, source: Source) -> bytes:
     """Make images/efiboot.img: the loaders of `source` with the medium's own menu.
 
