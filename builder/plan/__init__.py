@@ -60,7 +60,7 @@ def plan(
 
 def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str, bytes]:
     """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it."""
-    files = {f"ks/{name}.ks": text for name, text in plan.kickstarts.items()}
+    files = {f"{name}.ks": text for name, text in plan.kickstarts.items()}
     files |= bootmenu.render(templates, plan.profile, medium)
     return {path: text.encode() for path, text in sorted(files.items())}
 

@@ -34,7 +34,7 @@ def entry(profile: Profile, node: NodeSection, medium: Medium) -> Entry:
     installed disk.
     """
     arguments = [
-        f"inst.ks=hd:LABEL={medium.volume_id}:/ks/{node.name}.ks",
+        f"inst.ks=hd:LABEL={medium.volume_id}:/{node.name}.ks",
         f"inst.stage2={profile.install.url}",
         "inst.nosave=input_ks,output_ks",
         *profile.install.kernel_arguments,

@@ -132,5 +132,5 @@ def test_the_boot_line_fits_the_kernel(example: Plan) -> None:
 
     for node in example.profile.node:
         line = entry(example.profile, node, Medium("KSBUILD", False, "linuxefi", "initrdefi"))
-        assert line.cmdline.split()[0] == f"inst.ks=hd:LABEL=KSBUILD:/ks/{node.name}.ks"
+        assert line.cmdline.split()[0] == f"inst.ks=hd:LABEL=KSBUILD:/{node.name}.ks"
         assert len(line.cmdline) < 2048  # COMMAND_LINE_SIZE on x86

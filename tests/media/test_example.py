@@ -29,7 +29,7 @@ def medium(el9_iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def kickstart(medium: Path, node: str) -> bytes:
     iso = PyCdlib()
     iso.open(str(medium))
-    with iso.open_file_from_iso(rr_path=f"/ks/{node}.ks") as file:
+    with iso.open_file_from_iso(rr_path=f"/{node}.ks") as file:
         content = bytes(file.read())
     iso.close()
     return content
@@ -48,7 +48,7 @@ def test_the_chosen_nodes_kickstart_is_found_and_read(
     keys: str,
 ) -> None:
     content = kickstart(medium, node)
-    address = f"hd:LABEL=KSBUILD:/ks/{node}.ks"
+    address = f"hd:LABEL=KSBUILD:/{node}.ks"
     with boot(medium, tmp_path, firmware=firmware, attach=attach) as machine:
         machine.wait_for("Install julius (serial CZC00014A2)")
         machine.type(keys)
