@@ -1,5 +1,12 @@
 """Sphinx configuration of the manual."""
 
+from pathlib import Path
+
+from builder.profile.reference import markdown
+
+# The page of keys comes from the model, so that it cannot say anything else.
+Path(__file__).with_name("profile.md").write_text(markdown())
+
 project = "ksbuild"
 author = "the ksbuild authors"
 copyright = "the ksbuild authors"  # noqa: A001 - Sphinx's own name

@@ -3,9 +3,10 @@
 A step that is done is not run again; resuming after a crash is starting from the top.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Protocol
+from typing import Callable, ClassVar, Protocol
 
 
 class Refused(Exception):
@@ -33,10 +34,15 @@ class Report(Protocol):
 
 
 class Step(ABC):
-    """One thing a node must be. `needs` names a capability the platform may lack."""
+    """One thing a node must be.
+
+    `needs` names a capability the platform may lack; what apply() sets going may take `settles_s`
+    seconds to show.
+    """
 
     name: ClassVar[str]
     needs: ClassVar[str] = ""
+    settles_s: ClassVar[float] = 0.0
 
     @abstractmethod
     def check(self) -> Sequence[str]:
@@ -48,7 +54,12 @@ class Step(ABC):
 
 
 def converge(
-    steps: Sequence[Step], report: Report, *, capabilities: frozenset[str], dry_run: bool = False
+    steps: Sequence[Step],
+    report: Report,
+    *,
+    capabilities: frozenset[str],
+    dry_run: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
     """Run each step in order. True when nothing was missing or everything missing was mended.
 
@@ -69,7 +80,16 @@ def converge(
             complete = False
             continue
         step.apply()
-        if left := step.check():
+        if left := _settled(step, sleep):
             raise StepFailed(step.name, left)
         report(step.name, "done")
     return complete
+
+
+def _settled(step: Step, sleep: Callable[[float], None]) -> Sequence[str]:
+    """What is still missing after applying, once nothing is or its time is up."""
+    left, waited = step.check(), 0.0
+    while left and waited < step.settles_s:
+        sleep(1.0)
+        left, waited = step.check(), waited + 1.0
+    return left

@@ -4,7 +4,7 @@ import click
 
 from builder.cli.demo_source import demo_source
 from builder.cli.iso import iso
-from builder.cli.validate import validate
+from builder.cli.validate import explain, schema, validate
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -18,5 +18,7 @@ def main() -> None:
 
 
 main.add_command(validate)
+main.add_command(explain)
+main.add_command(schema)
 main.add_command(iso)
 main.add_command(demo_source)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.build_time import build_time
-from builder.cli.outcome import REFUSED, errors_worded, fail, result
+from builder.cli.outcome import REFUSED, errors_worded, fail, result, say_problems
 from builder.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def _plan(profile: Path, keys: Path, *, keep: bool) -> "Plan":
     from builder.profile.load import load
     from builder.resources import agent_sources, templates
 
-    checked = load(profile)
+    loaded = load(profile)
+    say_problems(str(profile), loaded.warnings)
+    checked = loaded.profile
     names = [node.name for node in checked.node]
     if keep or keys.exists():
         introduction = load_or_make(keys, checked.pair.id, names)

@@ -3,9 +3,12 @@
 import contextlib
 import json
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+if TYPE_CHECKING:
+    from builder.profile.problems import Problem
 
 PROFILE, SOURCE, REFUSED, ENVIRONMENT, INTERRUPTED = 3, 4, 5, 6, 130
 
@@ -23,6 +26,14 @@ def result(schema: str, **values: object) -> None:
     click.echo(json.dumps({"schema": schema, **values}, indent=2, sort_keys=True))
 
 
+def say_problems(file: str, problems: "list[Problem]") -> None:
+    """Each problem or warning on standard error, with its hint."""
+    for problem in problems:
+        click.echo(problem.line(file), err=True)
+        if problem.hint:
+            click.echo(f"  hint: {problem.hint}", err=True)
+
+
 @contextlib.contextmanager
 def errors_worded() -> Iterator[None]:
     """Turn every expected error into a message and an exit status; a bug keeps its traceback."""
@@ -34,10 +45,7 @@ def errors_worded() -> Iterator[None]:
     try:
         yield
     except ProfileError as error:
-        for problem in error.problems:
-            click.echo(problem.line(error.file), err=True)
-            if problem.hint:
-                click.echo(f"  hint: {problem.hint}", err=True)
+        say_problems(error.file, error.problems)
         fail(PROFILE, str(error), f"mend {error.file}, then: ksbuild validate {error.file}")
     except (SourceError, MediumError) as error:
         fail(SOURCE, str(error), error.hint)

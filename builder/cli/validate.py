@@ -1,16 +1,27 @@
 """ksbuild validate"""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.outcome import PROFILE, errors_worded, result
+from builder.cli.outcome import PROFILE, errors_worded, fail, result, say_problems
+
+if TYPE_CHECKING:
+    from builder.profile.problems import Problem
 
 
 @click.command()
 @click.argument("profile", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="The problems as JSON on standard output.")
-def validate(profile: Path, as_json: bool) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    help="How problems are written.",
+)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def validate(profile: Path, form: str) -> None:
     """Check PROFILE and say every mistake at once."""
     from builder.profile.load import load
     from builder.profile.problems import ProfileError
@@ -18,25 +29,63 @@ def validate(profile: Path, as_json: bool) -> None:
     with errors_worded():
         try:
             checked = load(profile)
+            name, problems, valid = checked.profile.pair.name, checked.warnings, True
         except ProfileError as error:
-            if not as_json:
-                raise
-            result(
-                "ksbuild/validate/1",
-                problems=[
-                    {
-                        "code": problem.code,
-                        "key": problem.key,
-                        "message": problem.message,
-                        "hint": problem.hint,
-                        "line": problem.position.line,
-                        "column": problem.position.column,
-                    }
-                    for problem in error.problems
-                ],
-            )
-            raise SystemExit(PROFILE) from None
-    if as_json:
-        result("ksbuild/validate/1", problems=[])
+            name, problems, valid = "", error.problems, False
+    if form == "json":
+        result("ksbuild/validate/1", valid=valid, problems=[_json(p) for p in problems])
+    elif form == "github":
+        for problem in problems:
+            click.echo(_github(str(profile), problem))
     else:
-        click.echo(f"{profile}: pair {checked.pair.name} is valid")
+        say_problems(str(profile), problems)
+    if not valid:
+        if form == "text":
+            what = f"{profile}: {len(problems)} problem(s)"
+            fail(PROFILE, what, f"ksbuild explain {problems[0].code}")
+        raise SystemExit(PROFILE)
+    if form == "text":
+        click.echo(f"{profile}: pair {name} is valid")
+
+
+@click.command()
+@click.argument("code")
+def explain(code: str) -> None:
+    """Say what a problem's CODE, such as KS111, means and what to do."""
+    from builder.profile.codes import CODES
+
+    if code.upper() not in CODES:
+        raise click.BadParameter(f"no such code; there are {', '.join(CODES)}")
+    title, text = CODES[code.upper()]
+    click.echo(f"{code.upper()}: {title}\n\n{text}")
+
+
+@click.command()
+def schema() -> None:
+    """Print the JSON Schema of a profile, for editors."""
+    import json
+
+    from builder.profile.reference import schema as make_schema
+
+    click.echo(json.dumps(make_schema(), indent=2))
+
+
+def _json(problem: "Problem") -> dict[str, object]:
+    return {
+        "severity": problem.severity,
+        "code": problem.code,
+        "key": problem.key,
+        "message": problem.message,
+        "hint": problem.hint,
+        "line": problem.position.line,
+        "column": problem.position.column,
+    }
+
+
+def _github(file: str, problem: "Problem") -> str:
+    """A workflow command (GitHub's documentation, "Workflow commands"), escaped as it demands."""
+    place = f"file={file},line={problem.position.line},col={problem.position.column}"
+    text = f"{problem.key}: {problem.message}" if problem.path else problem.message
+    for raw, escaped in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A")):
+        text = text.replace(raw, escaped)
+    return f"::{problem.severity} {place},title={problem.code}::{text}"

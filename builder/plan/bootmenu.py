@@ -39,7 +39,7 @@ def entry(profile: Profile, node: NodeSection, medium: Medium) -> Entry:
         "inst.nosave=input_ks,output_ks",
         *profile.install.kernel_arguments,
     ]
-    known_by = f"serial {node.serial}" if node.serial else f"port {node.uplink.port}"
+    known_by = f"serial {node.serial}" if node.serial else f"port {node.uplink.ports[0]}"
     return Entry(label(node.name), f"Install {node.name} ({known_by})", " ".join(arguments))
 
 

@@ -71,7 +71,7 @@ def parse(text: str) -> Any:
 
 def _compare(handler: Any, node: NodeSection) -> None:
     network = handler.network.network[0]
-    meant = (node.name, node.uplink.port, str(ipaddress.IPv4Interface(node.uplink.address).ip))
+    meant = (node.name, node.uplink.ports[0], str(ipaddress.IPv4Interface(node.uplink.address).ip))
     if (network.hostname, network.device, network.ip) != meant:
         raise KickstartError(f"the kickstart's network line does not say {meant}")
     if len([script for script in handler.scripts if script.type == 0]) != 1:

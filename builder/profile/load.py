@@ -1,8 +1,11 @@
 """Read a profile: TOML, then the model, then the rules; every problem found at once."""
 
+import copy
+import dataclasses
 import difflib
 import re
 import tomllib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +14,26 @@ from pydantic import BaseModel, ValidationError
 from builder.profile import rules
 from builder.profile.model import Profile
 from builder.profile.positions import KeyPath, Position, Positions, positions
-from builder.profile.problems import Problem, ProfileError
+from builder.profile.problems import ERROR, WARNING, Problem, ProfileError
 
 LARGEST_BYTES = 1024 * 1024
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 
 
-def load(path: Path) -> Profile:
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A valid profile, and what is worth a warning all the same."""
+
+    profile: Profile
+    warnings: list[Problem]
+
+
+def load(path: Path) -> Checked:
     """The checked profile of a file. Raises ProfileError with every problem, or OSError."""
     return parse(path.read_bytes()[: LARGEST_BYTES + 1], str(path))
 
 
-def parse(raw: bytes, file: str) -> Profile:
+def parse(raw: bytes, file: str) -> Checked:
     """The checked profile of a text; `file` only names it in messages."""
     text = _decode(raw, file)
     try:
@@ -32,14 +43,43 @@ def parse(raw: bytes, file: str) -> Profile:
     except RecursionError:
         raise ProfileError(file, [Problem("KS102", (), "nested too deeply")]) from None
     where = positions(text)
+    profile, problems = _model(data, where)
+    if profile is not None:
+        found = [_placed(problem, where) for problem in rules.check(profile)]
+        problems += [problem for problem in found if problem.severity == ERROR]
+    if problems or profile is None:
+        raise ProfileError(file, problems)
+    return Checked(profile, [problem for problem in found if problem.severity == WARNING])
+
+
+def _model(data: dict[str, Any], where: Positions) -> tuple[Profile | None, list[Problem]]:
+    """The model and the problems of single keys.
+
+    Keys that are wrong but not needed are taken out for a second try, so that the rules across keys
+    can be checked in the same run.
+    """
     try:
-        profile = Profile.model_validate(data)
+        return Profile.model_validate(data), []
     except ValidationError as error:
-        problems = [_model_problem(details, where) for details in error.errors(include_url=False)]
-        raise ProfileError(file, problems) from None
-    if found := [_placed(problem, where) for problem in rules.check(profile)]:
-        raise ProfileError(file, found)
-    return profile
+        errors = error.errors(include_url=False)
+    problems = [_model_problem(details, where) for details in errors]
+    trimmed = copy.deepcopy(data)
+    for details in errors:
+        _remove(trimmed, details["loc"])
+    try:
+        return Profile.model_validate(trimmed), problems
+    except ValidationError:
+        return None, problems
+
+
+def _remove(data: Any, path: tuple[int | str, ...]) -> None:
+    for part in path[:-1]:
+        try:
+            data = data[part]
+        except (KeyError, IndexError, TypeError):
+            return  # taken out already, with the table around it
+    if isinstance(data, dict):
+        data.pop(path[-1], None)
 
 
 def _decode(raw: bytes, file: str) -> str:
@@ -81,7 +121,7 @@ def _model_problem(details: Any, where: Positions) -> Problem:
 
 def _placed(problem: Problem, where: Positions) -> Problem:
     at = where.of(problem.path)
-    return Problem(problem.code, problem.path, problem.message, problem.hint, at)
+    return dataclasses.replace(problem, position=at)
 
 
 def _meant(path: KeyPath) -> str:

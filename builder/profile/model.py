@@ -1,106 +1,44 @@
 """The profile as a model: every key once, with its meaning, its unit and its limits."""
 
-import ipaddress
-import re
-import uuid
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field
 
-_HOST_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-def _uuid(value: str) -> str:
-    try:
-        return str(uuid.UUID(value))
-    except ValueError:
-        raise ValueError(
-            f'not a UUID; every pair has its own, for a new one write "{uuid.uuid4()}"'
-        ) from None
-
-
-def _host_name(value: str) -> str:
-    if len(value) > 64 or not all(_HOST_LABEL.fullmatch(label) for label in value.split(".")):
-        raise ValueError("not a host name: letters a-z, digits and -, dots between labels, <= 64")
-    return value
-
-
-def _mac(value: str) -> str:
-    if not re.fullmatch(r"[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}", value):
-        raise ValueError("not a MAC address: six pairs of hexadecimal digits with colons")
-    if int(value[:2], 16) & 1:
-        raise ValueError("a multicast address, not that of a port")
-    return value.upper()
-
-
-def _interface(value: str) -> str:
-    try:
-        interface = ipaddress.IPv4Interface(value)
-    except ValueError:
-        raise ValueError("not an IPv4 address with prefix, such as 192.168.0.1/22") from None
-    if "/" not in value or not 8 <= interface.network.prefixlen <= 30:
-        raise ValueError("a prefix of /8 to /30 is needed, such as 192.168.0.1/22")
-    network = interface.network
-    if interface.ip in (network.network_address, network.broadcast_address):
-        raise ValueError(f"the network's own or broadcast address in {network}")
-    return str(interface)
+from builder.profile.services import (
+    Cluster,
+    Drbd,
+    FenceDevice,
+    Gfs2,
+    Guests,
+    Ksm,
+    Time,
+)
+from builder.profile.strict import Strict
+from builder.profile.values import (
+    Address,
+    ClusterName,
+    CryptHash,
+    Fingerprint,
+    HostName,
+    Interface,
+    InterfaceName,
+    KernelArgument,
+    Mac,
+    Package,
+    PairId,
+    RepositoryName,
+    SshKey,
+    Static,
+    Text,
+    Url,
+    UserName,
+    Vlan,
+    WebUrl,
+    WipeConsent,
+)
 
 
-def _address(value: str) -> str:
-    try:
-        return str(ipaddress.IPv4Address(value))
-    except ValueError:
-        raise ValueError("not an IPv4 address") from None
-
-
-def _one_line(value: str) -> str:
-    if _CONTROL.search(value):
-        raise ValueError("a control character or line break is not allowed here")
-    return value
-
-
-def _crypt_hash(value: str) -> str:
-    # crypt(5): $id$salt$hash; what is not one would be taken for a plain password.
-    if not re.fullmatch(r"\$(?:5|6|y|2b)\$[./0-9A-Za-z$=,]{20,}", value):
-        raise ValueError("not a password hash; make one with: openssl passwd -6")
-    return value
-
-
-def _ssh_key(value: str) -> str:
-    kinds = r"(?:ssh-(?:ed25519|rsa)|ecdsa-sha2-nistp\d+|sk-[a-z0-9@.-]+)"
-    if not re.fullmatch(kinds + r' [A-Za-z0-9+/=]{40,}(?: [^"\\]*)?', _one_line(value)):
-        raise ValueError("not an OpenSSH public key line")
-    return value
-
-
-Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
-PairId = Annotated[str, AfterValidator(_uuid)]
-HostName = Annotated[str, AfterValidator(_host_name)]
-Mac = Annotated[str, AfterValidator(_mac)]
-Interface = Annotated[str, AfterValidator(_interface)]
-Address = Annotated[str, AfterValidator(_address)]
-CryptHash = Annotated[str, AfterValidator(_crypt_hash)]
-SshKey = Annotated[str, AfterValidator(_ssh_key)]
-Url = Annotated[Text, Field(pattern=r"^(?:https?|file)://[^\s\"'\\]+$")]
-# corosync's and GFS2's own limit: the part of the lock table before the colon (mkfs.gfs2(8)).
-ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
-RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
-Package = Annotated[str, Field(pattern=r"^[@A-Za-z0-9][A-Za-z0-9_.+:^@-]*$", max_length=128)]
-KernelArgument = Annotated[str, Field(pattern=r"^[!-~]+$", max_length=200)]
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        hide_input_in_errors=True,
-        use_attribute_docstrings=True,
-    )
-
-
-class PairSection(_Strict):
+class PairSection(Strict):
     """What names the pair."""
 
     name: ClusterName
@@ -111,20 +49,24 @@ class PairSection(_Strict):
     """What the nodes run: el9 (RHEL, AlmaLinux, Rocky Linux 9), or the lab's stand-in."""
 
 
-class Repository(_Strict):
+class Repository(Strict):
     """One more package repository of the installation."""
 
     name: RepositoryName
     """Its name, as dnf shows it."""
     url: Url
     """Where its repodata/ lies."""
+    gpg_key: Text | None = None
+    """File with the public key its packages are signed with, beside the profile."""
+    gpg_fingerprint: Fingerprint | None = None
+    """That key's OpenPGP fingerprint; a key file with another one is refused."""
 
 
-class Install(_Strict):
+class Install(Strict):
     """Where the operating system comes from and how it is set."""
 
-    url: Url
-    """The installation tree: the folder with .treeinfo, images/ and the base repository."""
+    url: Url | None = None
+    """The installation tree: the folder with .treeinfo and images/. A DVD brings its own."""
     repositories: list[Repository] = []
     """Further repositories, as high availability, resilient storage and ELRepo."""
     packages: list[Package] = []
@@ -133,22 +75,41 @@ class Install(_Strict):
     """Locale of the installed system."""
     keyboard: Text = "us"
     """Keyboard layout of the console."""
-    timezone: Text = "Etc/UTC"
-    """Time zone; the hardware clock runs in UTC."""
     kernel_arguments: list[KernelArgument] = ["console=tty0", "console=ttyS0,115200n8"]
     """Kernel arguments of the installer and of the installed system."""
+    proxy: WebUrl | None = None
+    """HTTP proxy for the installation, without credentials."""
+    registration_file: Text | None = None
+    """For RHEL: a 0600 file beside the profile with `organization = ` and `activation_key = `."""
+    secure_boot_key_enrolled: bool = False
+    """The DRBD module's key is enrolled on both servers; otherwise Secure Boot must be off."""
 
 
-class Access(_Strict):
-    """Who may log in as root."""
+class User(Strict):
+    """An account on both nodes."""
 
+    name: UserName
+    """Login name."""
+    groups: list[UserName] = []
+    """Further groups; wheel may use sudo."""
+    password_hash: CryptHash | None = None
+    """A crypt(5) hash; without one only keys let the user in."""
     ssh_keys: list[SshKey] = []
     """OpenSSH public keys."""
+
+
+class Access(Strict):
+    """Who may log in."""
+
+    ssh_keys: list[SshKey] = []
+    """OpenSSH public keys of root."""
     root_password_hash: CryptHash | None = None
-    """A crypt(5) hash for the console; without one the password is locked."""
+    """A crypt(5) hash for root on the console; without one the password is locked."""
+    users: list[User] = []
+    """Further accounts."""
 
 
-class StorageSection(_Strict):
+class StorageSection(Strict):
     """The disk layout, the same on both nodes."""
 
     os_gib: Annotated[int, Field(ge=16, le=512)] = 36
@@ -157,9 +118,13 @@ class StorageSection(_Strict):
     """KiB the RAID controller writes to one disk before the next, if it does not tell by itself."""
     raid_data_disks: Annotated[int, Field(ge=1, le=64)] = 1
     """Disks of the array that carry data: RAID 5 of eight has seven."""
+    raid_degraded: Literal["refuse", "warn"] = "refuse"
+    """What a node does whose array is not whole when it is set up."""
+    wipe: list[WipeConsent] = []
+    """Fingerprints of used disks that may be erased, as the installer printed them."""
 
 
-class CrossoverSection(_Strict):
+class CrossoverSection(Strict):
     """The bond over the cables between the two nodes."""
 
     mode: Literal["balance-rr", "active-backup", "802.3ad", "balance-xor"] = "balance-rr"
@@ -170,7 +135,29 @@ class CrossoverSection(_Strict):
     """How often a cable's link is looked at, in milliseconds."""
 
 
-class Disk(_Strict):
+class UplinkSection(Strict):
+    """How both nodes are joined to the local network."""
+
+    mode: Literal["active-backup", "802.3ad"] = "active-backup"
+    """Bonding mode where a node has several uplink ports."""
+    vlan: Vlan | None = None
+    """VLAN that carries the nodes' own addresses; untagged without it."""
+    mtu: Annotated[int, Field(ge=1280, le=9216)] = 1500
+    """Bytes of the largest packet."""
+
+
+class Bridge(Strict):
+    """A bridge for guests on one VLAN of the uplink; br0 is always there, on the uplink itself."""
+
+    name: InterfaceName
+    """Interface name, at most 15 characters."""
+    vlan: Vlan
+    """VLAN number, 1 to 4094."""
+    addresses: Annotated[list[Interface], Field(min_length=2, max_length=2)] | None = None
+    """Addresses of the first and the second node on it, where they need any."""
+
+
+class Disk(Strict):
     """Which disk; every key given must match, and exactly one disk may."""
 
     serial: Text | None = None
@@ -183,11 +170,13 @@ class Disk(_Strict):
     """Smallest and largest size in GiB, both included."""
 
 
-class Uplink(_Strict):
-    """The port into the local network."""
+class Uplink(Strict):
+    """This node in the local network."""
 
-    port: Mac
-    """Permanent MAC of the port."""
+    ports: Annotated[list[Mac], Field(min_length=1, max_length=4)]
+    """Permanent MACs of the uplink's ports."""
+    dhcp: Static = False
+    """Always false: the second cluster link runs here and needs a fixed address."""
     address: Interface
     """Address and prefix of this node."""
     gateway: Address
@@ -196,7 +185,7 @@ class Uplink(_Strict):
     """Name servers."""
 
 
-class NodeCrossover(_Strict):
+class NodeCrossover(Strict):
     """This node's end of the crossover cables."""
 
     address: Interface
@@ -205,7 +194,7 @@ class NodeCrossover(_Strict):
     """Permanent MACs of the ports the cables are in."""
 
 
-class NodeSection(_Strict):
+class NodeSection(Strict):
     """One of the two servers; the first in the file is the first node."""
 
     name: HostName
@@ -215,18 +204,29 @@ class NodeSection(_Strict):
     disk: Disk
     """The one disk that is installed on."""
     uplink: Uplink
-    """The port into the local network."""
+    """The node in the local network."""
     crossover: NodeCrossover
     """The ports to the other node."""
+    fencing: list[FenceDevice] = []
+    """What cuts this node's power, by level; required on el9."""
 
 
-class Profile(_Strict):
+class Profile(Strict):
     """The whole page."""
 
     pair: PairSection
-    install: Install
+    install: Install = Install()
     access: Access = Access()
+    time: Time = Time()
     storage: StorageSection = StorageSection()
     crossover: CrossoverSection = CrossoverSection()
+    uplink: UplinkSection = UplinkSection()
+    bridge: list[Bridge] = []
+    """Bridges for guests, one a VLAN."""
+    drbd: Drbd = Drbd()
+    gfs2: Gfs2 = Gfs2()
+    cluster: Cluster = Cluster()
+    ksm: Ksm = Ksm()
+    guests: Guests = Guests()
     node: Annotated[list[NodeSection], Field(min_length=2, max_length=2)]
     """The two nodes; the first in the file is the first node."""

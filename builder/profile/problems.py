@@ -5,17 +5,19 @@ from dataclasses import dataclass
 from builder.profile.positions import KeyPath, Position
 
 START = Position(1, 1)
+ERROR, WARNING = "error", "warning"
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: `code` is stable (KS1xx), `path` names the key, `hint` what to do."""
+    """One mistake or warning: `code` is stable, `path` names the key, `hint` what to do."""
 
     code: str
     path: KeyPath
     message: str
     hint: str = ""
     position: Position = START
+    severity: str = ERROR
 
     @property
     def key(self) -> str:
@@ -27,7 +29,7 @@ class Problem:
         """One line as compilers write it: file:line:column: error[code]: key: message."""
         at = f"{file}:{self.position.line}:{self.position.column}"
         where = f" {self.key}:" if self.path else ""
-        return f"{at}: error[{self.code}]:{where} {self.message}"
+        return f"{at}: {self.severity}[{self.code}]:{where} {self.message}"
 
 
 class ProfileError(Exception):

@@ -15,6 +15,7 @@ class CrossoverBond(Step):
     """Goes on with the ports that are there; none at all is refused."""
 
     name = "crossover"
+    settles_s = 30.0  # ports join the bond after it is up
 
     def __init__(self, context: Context) -> None:
         self._context = context

@@ -14,7 +14,7 @@ LEAF = Leaf("CERTIFICATE", "KEY", "CA")
 
 def plan_of(profile: Path) -> Plan:
     """The plan of a profile with a fixed agent and fixed keys."""
-    checked = load(profile)
+    checked = load(profile).profile
     leaves = {node.name: LEAF for node in checked.node}
     return plan(checked, Introduction(leaves), b"AGENT", templates())
 

@@ -32,7 +32,7 @@ def test_the_installer_understands_what_was_meant(example: Plan, node: str) -> N
     section = next(n for n in example.profile.node if n.name == node)
     network = handler.network.network[0]
     assert (network.device, network.bindto, network.gateway) == (
-        section.uplink.port, "mac", "10.0.0.1",
+        section.uplink.ports[0], "mac", "10.0.0.1",
     )  # fmt: skip
     assert network.netmask == "255.255.252.0"
     assert handler.url.url == example.profile.install.url
@@ -85,7 +85,7 @@ def test_hostile_values_stay_values(root: Path, tmp_path: Path) -> None:
     serial = """a'b"c$(touch x)`x`;\\\\ %end"""
     profile = tmp_path / "p.toml"
     profile.write_text(text.replace('"CZC00014A1"', "'''" + serial + "'''"))
-    assert parse_profile(profile.read_bytes(), "p").node[0].serial == serial
+    assert parse_profile(profile.read_bytes(), "p").profile.node[0].serial == serial
     kickstart = plan_of(profile).kickstarts["justinian"]
     (script,) = scripts(kickstart, "pre")
     test = re.search(r'\[ "\$seen_serial" != .*? \]; then$', script, re.MULTILINE)

@@ -1,9 +1,11 @@
 """Profiles that are wrong, and the exact lines they must print."""
 
+import re
 from pathlib import Path
 
 import pytest
 
+from builder.profile.codes import CODES
 from builder.profile.load import LARGEST_BYTES, load, parse
 from builder.profile.problems import ProfileError
 
@@ -26,7 +28,8 @@ def changed(old: str, new: str) -> str:
 @pytest.mark.parametrize("name", ["example", "lab"])
 def test_shipped_profiles_are_valid(root: Path, name: str) -> None:
     profile = load(root / f"profiles/{name}.toml")
-    assert [node.name for node in profile.node] == ["justinian", "julius"]
+    assert [node.name for node in profile.profile.node] == ["justinian", "julius"]
+    assert profile.warnings == []
 
 
 MISTAKES = [  # what is replaced, by what, where the problem stands, and what it says
@@ -54,7 +57,7 @@ MISTAKES = [  # what is replaced, by what, where the problem stands, and what it
         '"00:25:B3:22:E1:3F"',
         '"00:25:b3:22:d9:3c"',
         '"00:25:b3',
-        "KS111]: node[1].crossover.ports[2]: the MAC 00:25:B3:22:D9:3C stands at node[0].uplink.port already",
+        "KS111]: node[1].crossover.ports[2]: the MAC 00:25:B3:22:D9:3C stands at node[0].uplink.ports[0] already",
     ),
     (
         '"00:25:B3:22:E1:3F"',
@@ -94,21 +97,86 @@ MISTAKES = [  # what is replaced, by what, where the problem stands, and what it
     ),
     (
         '"10.0.0.113/22"',
-        '"192.168.40.9/16"',
-        '"192.168.40.9',
-        "KS115]: node[1].uplink.address: overlaps the crossover network",
+        '"10.0.9.113/22"',
+        '"10.0.9',
+        "KS112]: node[1].uplink.address: not in the first node's network 10.0.0.0/22",
     ),
     (
-        'disk = { size_gib = [900, 1000] }\nuplink = { port = "00:25:B3:22:E1',
-        'disk = {}\nuplink = { port = "00:25:B3:22:E1',
+        'A2"\ndisk = { size_gib = [900, 1000] }',
+        'A2"\ndisk = {}',
         "{}",
         "KS117]: node[1].disk: says nothing about the disk",
     ),
     (
-        'disk = { size_gib = [900, 1000] }\nuplink = { port = "00:25:B3:22:E1',
-        'disk = { size_gib = [37, 37] }\nuplink = { port = "00:25:B3:22:E1',
+        'A2"\ndisk = { size_gib = [900, 1000] }',
+        'A2"\ndisk = { size_gib = [37, 37] }',
         "[37",
         "KS119]: node[1].disk.size_gib: a disk of 37 GiB has no room",
+    ),
+    (
+        '"10.0.8.112/22", "10.0.8.113/22"',
+        '"192.168.40.9/24", "192.168.40.8/24"',
+        '"192.168.40.9',
+        "KS115]: bridge[0].addresses[0]: overlaps 192.168.40.0/24, the network of node[0].crossover",
+    ),
+    ("vlan = 8", "vlan = 0", "0\naddresses", "KS105]: bridge[0].vlan: input should be greater than or equal"),
+    ("vlan = 8", "vlan = 4095", "4095", "KS105]: bridge[0].vlan: input should be less than"),
+    ('name = "br0.8"', 'name = "bridge-of-guests"', '"bridge', "KS105]: bridge[0].name"),
+    ('name = "br0.8"', 'name = "bond0"', '"bond0"', "KS125]: bridge[0].name: bond0 is taken"),
+    (
+        "[[bridge]] ",
+        '[[bridge]]\nname = "br8"\nvlan = 8\n[[bridge]] ',
+        "8\naddresses",
+        "KS126]: bridge[1].vlan: VLAN 8 is in use already",
+    ),
+    ('"CZC00014A2"', '"CZC00014A1"', '"CZC00014A1"', "KS121]: node[1].serial: both nodes have"),
+    (
+        'address = "10.0.1.113"',
+        'address = "10.0.1.112"',
+        '"10.0.1.112"',
+        "KS132]: node[1].fencing[0].address: the other node's BMC has this address",
+    ),
+    (
+        'address = "10.0.1.113"',
+        'address = "192.168.40.7"',
+        '"192.168.40.7"',
+        "KS133]: node[1].fencing[0].address: lies in the crossover network",
+    ),
+    (
+        'address = "10.0.1.113"',
+        'address = "10.0.0.112"',
+        '"10.0.0.112"',
+        "KS133]: node[1].fencing[0].address: is a node's own address, not a BMC's",
+    ),
+    (
+        '[[node.fencing]]\nagent = "ilo4"\naddress = "10.0.1.113"',
+        '[[node.fencing]]\nagent = "ilo4"',
+        "[[node.fencing]]\nagent",
+        "KS131]: node[1].fencing[0]: a ilo4 device needs address",
+    ),
+    (
+        'address = "10.0.0.113/22"',
+        'dhcp = true\naddress = "10.0.0.113/22"',
+        "true",
+        "KS106]: node[1].uplink.dhcp: the second cluster link runs over the uplink",
+    ),
+    (
+        "raid_strip_kib = 256 ",
+        "# ",
+        "7  ",
+        "KS123]: storage.raid_data_disks: has no effect without storage.raid_strip_kib",
+    ),
+    (
+        'os/" },\n]',
+        'os/", gpg_key = "a.asc" },\n]',
+        "{ name",
+        "KS141]: install.repositories[0]: gpg_key and gpg_fingerprint go together",
+    ),
+    (
+        'servers = ["ntp.example.org"]',
+        'servers = ["ntp example"]',
+        '"ntp example"',
+        "KS106]: time.servers[0]: not a host name",
     ),
     ("2f0c5a8e-6f5b", "2f0c5a8e-6f5", '"2f0c', "KS106]: pair.id: not a UUID"),
     (
@@ -134,13 +202,51 @@ def test_a_mistake_is_named_at_its_place(old: str, new: str, at: str, expected: 
 
 
 def test_every_mistake_at_once() -> None:
-    text = changed("mtu = 9000", "mtu = 1\nmiimon_ms = 0").replace('port = "00:25', 'port = "00-25')
+    text = changed("mtu = 9000", "mtu = 1\nmiimon_ms = 0").replace(
+        'ports = ["00:25:B3:22:D9:3C', 'ports = ["00-25'
+    )
     assert [line.split("]: ")[1].split(":")[0] for line in lines(text)] == [
         "crossover.mtu",
         "crossover.miimon_ms",
-        "node[0].uplink.port",
-        "node[1].uplink.port",
+        "node[0].uplink.ports[0",
     ]
+
+
+def test_rules_are_checked_beside_mistakes_that_are_not_needed_to_understand() -> None:
+    text = changed("mtu = 9000", "mtuu = 9000").replace('"CZC00014A2"', '"CZC00014A1"')
+    assert [line.split("[")[1][:5] for line in lines(text)] == ["KS103", "KS121"]
+
+
+def test_without_a_fence_device_there_is_no_shared_file_system() -> None:
+    text = EXAMPLE[: EXAMPLE.rindex("[[node.fencing]]")]
+    text = text[: text.rindex("[[node.fencing]]")]
+    (line,) = lines(text)
+    assert f"{place(text, '[[node]]')}: error[KS130]: node[1]: no fence device for julius" in line
+
+
+def test_a_second_level_is_asked_for_in_one_sentence() -> None:
+    text = EXAMPLE[: EXAMPLE.rindex("[[node.fencing]]")]
+    (warning,) = parse(text.encode(), "pair.toml").warnings
+    assert warning.line("pair.toml").startswith(
+        f"pair.toml:{place(text, '[[node.fencing]]')}: warning[KS134]: node[1].fencing: only one"
+    )
+    assert "when julius loses all power its BMC dies with it" in warning.message
+
+
+def test_a_disk_over_2_tib_is_fine_as_the_system_lies_at_its_head() -> None:
+    text = EXAMPLE.replace("[900, 1000]", "[7000, 7500]")
+    assert parse(text.encode(), "pair.toml").warnings == []
+
+
+def test_every_code_is_explained_and_used() -> None:
+    source = Path(load.__code__.co_filename).parent
+    used = {
+        code
+        for path in source.rglob("*.py")
+        if path.name != "codes.py"
+        for code in re.findall(r"KS1\d\d", path.read_text())
+    }
+    assert used == set(CODES)
 
 
 def test_a_name_of_digits_needs_quotes_and_the_hint_says_so() -> None:
@@ -182,7 +288,6 @@ def test_texts_that_are_no_profile() -> None:
     assert lines(b"[pair]\nname = '\xff'\n") == ["pair.toml:2:9: error[KS101]: not UTF-8"]
     assert [line.split(": ", 1)[1] for line in lines("")] == [
         "error[KS104]: pair: is missing",
-        "error[KS104]: install: is missing",
         "error[KS104]: node: is missing",
     ]
     (large,) = lines(b"#" * (10 * 1024 * 1024))

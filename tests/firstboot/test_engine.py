@@ -42,6 +42,24 @@ def test_a_step_that_does_not_hold_stops_the_rest(told: Told) -> None:
     assert "check b" not in log
 
 
+def test_what_takes_a_while_is_waited_for(told: Told) -> None:
+    class Slow(Flag):
+        settles_s = 3.0
+
+        def check(self) -> Sequence[str]:
+            super().check()
+            return () if len(waited) == 2 else ("not yet",)
+
+    waited: list[float] = []
+    log: list[str] = []
+    assert converge([Slow("a", log)], told, capabilities=frozenset(), sleep=waited.append)
+    assert log == ["check a", "apply a", "check a", "check a", "check a"]
+    waited = [0.0] * 3  # from now on it never shows
+    with pytest.raises(StepFailed):
+        converge([Slow("a", log)], told, capabilities=frozenset(), sleep=waited.append)
+    assert len(waited) == 6
+
+
 def test_a_refusal_stops_the_rest(told: Told) -> None:
     class Refusing(Flag):
         def check(self) -> Sequence[str]:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,9 +67,11 @@ def environment() -> tuple[str, ...]:
                 "User-mode Linux needs a shim, to be compiled here, on a processor with AMX\n"
                 "next: sudo apt-get install gcc libc6-dev"
             )
-        part = made.with_suffix(f".{os.getpid()}")
-        subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", str(part), str(source)], check=True)
-        part.rename(made)
+        # Machines start in threads of one process, and in several processes.
+        with tempfile.TemporaryDirectory(dir=made.parent) as folder:
+            part = Path(folder) / made.name
+            subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", part, source], check=True)
+            part.rename(made)
     return (f"LD_PRELOAD={made}",)
 
 

@@ -75,13 +75,13 @@ class TestPair:
     images: Images
     medium: Path
     folder: Path
-    plan: Pair = field(default_factory=lambda: pair(load(PROFILE)))
+    plan: Pair = field(default_factory=lambda: pair(load(PROFILE).profile))
     servers: list[Server] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Cable the servers: the uplink, then each crossover port to its like."""
         self.scratch = Path(tempfile.mkdtemp(prefix="ksbuild-pair-", dir=scratch_folder()))
-        sections = load(PROFILE).node
+        sections = load(PROFILE).profile.node
         self.cables = [self.lab.cable() for _ in range(1 + len(sections[0].crossover.ports))]
         for number, section in enumerate(sections):
             folder = self.folder / section.name
@@ -132,7 +132,7 @@ class TestPair:
         return partition(server.disk, partition_uuid(self.plan.id, server.name, "root")).number
 
     def _nics(self, section: NodeSection, number: int) -> list[Nic]:
-        macs = [section.uplink.port, *section.crossover.ports]
+        macs = [section.uplink.ports[0], *section.crossover.ports]
         ends = [_end(cable, number) for cable in self.cables]
         return [Nic(mac, end) for mac, end in zip(macs, ends, strict=True)]
 

@@ -89,9 +89,8 @@ def test_both_agents_met_on_the_same_plan(pair: TestPair, met: list[dict[str, by
     assert {v["digest"] for v in verdicts} == {pair.digest}
     for verdict in verdicts:
         steps = {name: step["event"] for name, step in verdict["steps"].items()}
-        assert steps == {
-            "preflight": "ok", "firewall": "absent", "crossover": "done", "rendezvous": "done",
-        }  # fmt: skip
+        assert steps.pop("crossover") in {"done", "ok"}  # ok: it took a second attempt
+        assert steps == {"preflight": "ok", "firewall": "absent", "rendezvous": "done"}
 
 
 def test_the_node_runs_what_the_builder_renders(

@@ -1,0 +1,77 @@
+"""Every problem code: its title and what to do, for `ksbuild explain` and the manual."""
+
+CODES: dict[str, tuple[str, str]] = {
+    "KS101": (
+        "not a profile at all",
+        "The file is not UTF-8 or far too large. A profile is a page of TOML: start from\n"
+        "`ksbuild init --example pair.toml`.",
+    ),
+    "KS102": (
+        "not TOML",
+        "The text breaks TOML's grammar at that place. Often: a value without quotes (a cluster\n"
+        'named 00014 is "00014"), a table or key that was given before, a missing bracket.',
+    ),
+    "KS103": (
+        "unknown key",
+        "No such key in this section. ksbuild never ignores one: a misspelt key would be a\n"
+        "setting that silently does nothing.",
+    ),
+    "KS104": ("a key is missing", "The profile cannot be understood without it."),
+    "KS105": (
+        "a value of a wrong type or outside its limits",
+        "Numbers carry no quotes, texts do; limits stand in the manual's table of keys.",
+    ),
+    "KS106": (
+        "a value that makes no sense",
+        "A MAC, address, name, hash or key that cannot be one. The value is not repeated, for it\n"
+        "may be a secret.",
+    ),
+    "KS110": (
+        "both nodes have one name",
+        "A node's name is its host name: uname -n, DRBD, corosync.",
+    ),
+    "KS111": ("a MAC stands twice", "Every port of both servers has its own permanent MAC."),
+    "KS112": ("different networks", "The two nodes' addresses of one kind lie in one network."),
+    "KS113": ("an address stands twice", "Give each its own."),
+    "KS114": ("numbers of ports differ", "One crossover cable joins one port of each node."),
+    "KS115": (
+        "networks overlap",
+        "Uplink, crossover and each bridge with addresses are different networks; else packets\n"
+        "for the peer leave by the wrong port.",
+    ),
+    "KS116": ("gateway outside its network", "The node could not reach it."),
+    "KS117": ("a disk described by nothing", "Exactly one disk of the server must match."),
+    "KS118": ("sizes upside down", "The smallest size comes first."),
+    "KS119": ("a disk too small", "Operating system, 1 GiB of data and rounding need their room."),
+    "KS120": ("nobody could log in", "The nodes would install and be closed to everyone."),
+    "KS121": ("serial number stands twice", "By it each server knows which node it is."),
+    "KS122": ("one disk for two servers", "Shared-nothing: each node has a disk of its own."),
+    "KS123": (
+        "data disks without strip",
+        "Only strip times data disks gives a stripe to align to.",
+    ),
+    "KS124": ("a user stands twice", "Names of accounts are used once; root has its own keys."),
+    "KS125": (
+        "an interface name is taken",
+        "br0, bond0, uplink and lo are used by ksbuild itself.",
+    ),
+    "KS126": ("a VLAN is in use", "One bridge for each VLAN; the uplink's own is br0's."),
+    "KS130": (
+        "no fence device",
+        "Both nodes write to one file system. If one is lost the other must be sure that it is\n"
+        "off before it goes on; a fence device is that certainty. Without one, data is lost one day.",
+    ),
+    "KS131": ("a fence device is not complete", "A BMC needs its address, custom a command."),
+    "KS132": ("one BMC for two servers", "Each node would cut its own power."),
+    "KS133": (
+        "a BMC where it cannot be",
+        "It is reached over the local network; over the crossover cables there is only the peer.",
+    ),
+    "KS134": (
+        "a warning: one level of fencing",
+        "A BMC is fed by its server. When the server loses all power the BMC cannot say that\n"
+        "it is off, and the other node rightly stops writing until a human does.",
+    ),
+    "KS140": ("a repository stands twice", "Names of repositories are used once."),
+    "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),
+}
