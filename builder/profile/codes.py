@@ -59,7 +59,7 @@ CODES: dict[str, tuple[str, str]] = {
     "KS130": (
         "no fence device",
         "Both nodes write to one file system. If one is lost the other must be sure that it is\n"
-        "off before it goes on; a fence device is that certainty. Without one, data is lost one day.",
+        "off before it goes on; a fence device is that certainty. Without one, data gets lost.",
     ),
     "KS131": ("a fence device is not complete", "A BMC needs its address, custom a command."),
     "KS132": ("one BMC for two servers", "Each node would cut its own power."),
