@@ -1,0 +1,65 @@
+"""One package of primary.xml."""
+
+from sys import intern
+from xml.etree.ElementTree import Element
+
+from builder.packages.model import Package
+from builder.packages.version import Capability
+
+_KINDS = ("provides", "requires", "conflicts", "obsoletes", "recommends", "supplements")
+
+
+class PackageReader:
+    """Turns elements into packages; equal capabilities are kept once, which saves most memory."""
+
+    def __init__(self, repository: str, modules: dict[str, str]) -> None:
+        self._repository = repository
+        self._modules = modules
+        self._seen: dict[Capability, Capability] = {}
+
+    def package(self, element: Element) -> Package:
+        """Read one package.
+
+        Raises:
+            ValueError, AttributeError, KeyError: it lacks what every package has.
+        """
+        name, arch = element.findtext("name"), element.findtext("arch")
+        if not name or not arch:
+            raise ValueError("it has no name or architecture")
+        version = element.find("version").attrib  # type: ignore[union-attr]
+        evr = f"{version.get('epoch') or 0}:{version['ver']}-{version['rel']}"
+        checksum = element.find("checksum")
+        size = element.find("size").get("package", "")  # type: ignore[union-attr]
+        body = element.find("format")
+        kinds = {kind: self._capabilities(body, kind) for kind in _KINDS}
+        return Package(
+            name=intern(name),
+            evr=intern(evr),
+            arch=intern(arch),
+            repository=self._repository,
+            location=element.find("location").attrib["href"],  # type: ignore[union-attr]
+            size=int(size),
+            checksum=(
+                intern(checksum.get("type", "")),  # type: ignore[union-attr]
+                (checksum.text or "").strip(),  # type: ignore[union-attr]
+            ),
+            files=tuple(file.text or "" for file in element.iterfind("format/file")),
+            # modules.yaml writes every epoch.
+            module=self._modules.get(f"{name}-{evr}.{arch}", ""),
+            **kinds,
+        )
+
+    def _capabilities(self, body: Element | None, kind: str) -> tuple[Capability, ...]:
+        entries = body.iterfind(f"{kind}/entry") if body is not None else ()
+        return tuple(self._capability(entry.attrib) for entry in entries)
+
+    def _capability(self, attributes: dict[str, str]) -> Capability:
+        flag, evr = attributes.get("flags", ""), ""
+        if flag:
+            evr = attributes.get("ver", "")
+            if epoch := attributes.get("epoch"):
+                evr = f"{epoch}:{evr}"
+            if release := attributes.get("rel"):
+                evr = f"{evr}-{release}"
+        new = Capability(intern(attributes["name"]), intern(flag), intern(evr))
+        return self._seen.setdefault(new, new)

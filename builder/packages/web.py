@@ -1,0 +1,67 @@
+"""Read a repository from a web server."""
+
+import tempfile
+from typing import BinaryIO, cast
+
+import requests
+
+from builder.media.download import explained, open_session, shown
+from builder.packages.errors import RepositoryError
+from builder.packages.metadata import MOST_BYTES, read_repository
+from builder.packages.model import Repository
+
+# Seconds to connect, and between two packets.
+_TIMEOUT = (10, 60)
+_IN_MEMORY = 8 * 1024 * 1024
+_CHUNK = 256 * 1024
+_CHECK = "check the URL and the network; it has to be the folder that holds repodata/"
+
+
+def read_url(
+    url: str, *, name: str = "", session: requests.Session | None = None, ca: str | None = None
+) -> Repository:
+    """Read the repository at `url` (a baseurl: the folder that holds repodata/).
+
+    Args:
+        url: https or http; http proves nothing about what it serves, and %packages are checked
+            by signature anyway.
+        name: as users know it; the URL unless given.
+        session: for client certificates (RHEL's CDN) or tests.
+        ca: file with the certificates to trust instead of the system's.
+
+    Raises:
+        RepositoryError: not reachable, no repository, damaged, or larger than 512 MiB.
+    """
+    place = shown(url)
+    if not url.startswith(("https://", "http://")):
+        raise RepositoryError(f"{place} is no http or https URL", _CHECK)
+    opened = session or open_session()
+
+    def opener(inner: str) -> BinaryIO:
+        return _download(opened, f"{url.rstrip('/')}/{inner}", ca)
+
+    return read_repository(name or place, place, opener)
+
+
+def _download(session: requests.Session, url: str, ca: str | None) -> BinaryIO:
+    place = shown(url)
+    # Unlinked already; freed when the reader closes it.
+    file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+    try:
+        with session.get(url, stream=True, timeout=_TIMEOUT, verify=ca or True) as response:
+            if url.startswith("https:") and not response.url.startswith("https:"):
+                raise RepositoryError(f"{place} leads away from https", _CHECK)
+            if response.status_code != requests.codes.ok:
+                raise RepositoryError(f"{place} answers {response.status_code}", _CHECK)
+            for chunk in response.iter_content(_CHUNK):
+                file.write(chunk)
+                if file.tell() > MOST_BYTES:
+                    raise RepositoryError(f"{place} has more than {MOST_BYTES} bytes", _CHECK)
+    except requests.RequestException as error:
+        file.close()
+        raise RepositoryError(f"{place} {explained(error)}", _CHECK) from None
+    except BaseException:
+        file.close()
+        raise
+    file.seek(0)
+    return cast(BinaryIO, file)
