@@ -4,6 +4,7 @@ import click
 
 from builder.cli.demo_source import demo_source
 from builder.cli.iso import iso
+from builder.cli.plan import plan, render
 from builder.cli.validate import explain, schema, validate
 
 
@@ -20,5 +21,7 @@ def main() -> None:
 main.add_command(validate)
 main.add_command(explain)
 main.add_command(schema)
+main.add_command(plan)
+main.add_command(render)
 main.add_command(iso)
 main.add_command(demo_source)

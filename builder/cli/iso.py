@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.build_time import build_time
-from builder.cli.outcome import REFUSED, errors_worded, fail, result, say_problems
+from builder.cli.outcome import REFUSED, errors_worded, fail, result
+from builder.cli.planning import make_plan
 from builder.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def iso(
     if output.exists() and not (force or dry_run):
         fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
     with errors_worded():
-        plan = _plan(profile, keys or profile.with_suffix(".keys"), keep=not dry_run)
+        plan = make_plan(profile, keys, keep=not dry_run)
         with open_source(source) as opened:
             volume_id = DEMO_VOLUME_ID if opened.demonstration else VOLUME_ID
             medium = Medium(volume_id, opened.demonstration, opened.grub_linux, opened.grub_initrd)
@@ -61,27 +62,6 @@ def iso(
         _say_json(output, plan, files, written=not dry_run)
     else:
         _say(output, plan, files, demonstration, written=not dry_run)
-
-
-def _plan(profile: Path, keys: Path, *, keep: bool) -> "Plan":
-    from tempfile import TemporaryDirectory
-
-    from builder.introduction import load_or_make
-    from builder.plan import plan
-    from builder.plan.agent import archive
-    from builder.profile.load import load
-    from builder.resources import agent_sources, templates
-
-    loaded = load(profile)
-    say_problems(str(profile), loaded.warnings)
-    checked = loaded.profile
-    names = [node.name for node in checked.node]
-    if keep or keys.exists():
-        introduction = load_or_make(keys, checked.pair.id, names)
-    else:
-        with TemporaryDirectory() as throwaway:
-            introduction = load_or_make(Path(throwaway) / "keys", checked.pair.id, names)
-    return plan(checked, introduction, archive(agent_sources()), templates())
 
 
 def _write(

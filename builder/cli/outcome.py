@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from builder.profile.problems import Problem
 
-PROFILE, SOURCE, REFUSED, ENVIRONMENT, INTERRUPTED = 3, 4, 5, 6, 130
+PROFILE, SOURCE, REFUSED, ENVIRONMENT, DIFFERENT, INTERRUPTED = 3, 4, 5, 6, 7, 130
 
 
 def fail(status: int, message: str, hint: str = "") -> NoReturn:

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import jinja2
 
 from builder.introduction import Introduction
-from builder.plan import bootmenu, kickstart
+from builder.plan import bootmenu, kickstart, manifest
 from builder.plan.bootmenu import Medium
 from builder.plan.disk import grain
 from builder.profile.model import NodeSection, Profile
 from firstboot.node import SCHEMA, Crossover, Identity, Node, Pair, Storage, plan_digest, to_json
+from firstboot.render import render as render_node
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,17 @@ def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str,
     """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it."""
     files = {f"{name}.ks": text for name, text in plan.kickstarts.items()}
     files |= bootmenu.render(templates, plan.profile, medium)
-    return {path: text.encode() for path, text in sorted(files.items())}
+    encoded = {path: text.encode() for path, text in sorted(files.items())}
+    return {**encoded, manifest.PATH: manifest.render(plan.pair, medium, encoded)}
+
+
+def node_files(plan: Plan) -> dict[str, str]:
+    """nodes/NAME/PATH -> text of every configuration file the agents will keep."""
+    return {
+        f"nodes/{node.name}{file.path}": file.text
+        for node in plan.pair.nodes
+        for file in render_node(Identity(SCHEMA, node.name, plan.pair))
+    }
 
 
 def _node(section: NodeSection) -> Node:

@@ -62,7 +62,7 @@ def test_iso(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     said = json.loads(first.stdout)
     assert sorted(said["files"]) == [
-        "EFI/BOOT/grub.cfg", "isolinux/isolinux.cfg", "julius.ks", "justinian.ks",
+        "EFI/BOOT/grub.cfg", "isolinux/isolinux.cfg", "julius.ks", "justinian.ks", "ksbuild.json",
     ]  # fmt: skip
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pair.iso", "pair.keys", "pair.toml"]
     content = output.read_bytes()
@@ -71,6 +71,43 @@ def test_iso(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
     assert "--force" in again.stderr
     assert output.read_bytes() == content
     assert b"ca.key" not in content
+
+
+def test_plan(profile: Path, tmp_path: Path) -> None:
+    said = ksbuild("plan", profile)
+    assert said.exit_code == 0
+    for text in ("justinian, the first node", "serial number CZC00014A2", "75507712", "rendezvous"):
+        assert text in said.output
+    machine = json.loads(ksbuild("plan", "--json", profile).stdout)
+    assert machine["nodes"]["julius"]["partitions"]["data"]["start"] == 75507712
+    assert [p.name for p in tmp_path.iterdir()] == ["pair.toml"], "a preview writes nothing"
+
+
+def test_plan_against_an_earlier_medium(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
+    medium = tmp_path / "pair.iso"
+    assert ksbuild("iso", profile, "--source", el9_iso, "-o", medium).exit_code == 0
+    same = ksbuild("plan", profile, "--against", medium)
+    assert (same.exit_code, same.output.splitlines()[-1]) == (0, "nothing differs")
+    profile.write_text(profile.read_text().replace('"10.0.0.113/22"', '"10.0.0.114/22"'))
+    other = ksbuild("plan", profile, "--against", medium)
+    assert other.exit_code == 7
+    assert other.output.splitlines()[-2:] == ["~ julius.ks", "~ ksbuild.json"]
+    assert ksbuild("plan", profile, "--against", el9_iso).exit_code == 4
+
+
+def test_render_shows_everything_but_secrets(profile: Path, tmp_path: Path) -> None:
+    hashed = "$6$abcdefgh$" + "x" * 86
+    text = profile.read_text().replace("[access]", f'[access]\nroot_password_hash = "{hashed}"')
+    profile.write_text(text)
+    out = tmp_path / "out"
+    assert ksbuild("render", profile, "--out", out).exit_code == 0
+    written = {str(p.relative_to(out)): p.read_text() for p in out.rglob("*") if p.is_file()}
+    assert "nodes/julius/etc/NetworkManager/system-connections/ks-bond0.nmconnection" in written
+    kickstart = written["justinian.ks"]
+    assert "(secret " in kickstart
+    assert "rootpw --iscrypted" in kickstart
+    assert not [p for p, t in written.items() if "PRIVATE KEY-----\n" in t or hashed in t]
+    assert ksbuild("render", profile, "--out", out).exit_code == 5
 
 
 def test_same_input_same_bytes(

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from builder.plan import tree
+from builder.plan import node_files, tree
 from builder.plan.bootmenu import Medium
 from builder.resources import templates
-from firstboot.node import SCHEMA, Identity
-from firstboot.render import render
 from tests.builder.conftest import plan_of
 
 GOLDEN = Path(__file__).parent
@@ -19,10 +17,7 @@ def rendered(profile: Path) -> dict[str, str]:
     """Path -> text: the tree of the medium, and each node's files below nodes/NAME/."""
     plan = plan_of(profile)
     files = {path: content.decode() for path, content in tree(plan, MEDIUM, templates()).items()}
-    for node in plan.pair.nodes:
-        for file in render(Identity(SCHEMA, node.name, plan.pair)):
-            files[f"nodes/{node.name}{file.path}"] = file.text
-    return files
+    return files | node_files(plan)
 
 
 @pytest.mark.parametrize("name", ["example", "lab"])

@@ -1,0 +1,87 @@
+"""ksbuild plan and ksbuild render"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.outcome import DIFFERENT, REFUSED, SOURCE, errors_worded, fail, result
+from builder.cli.planning import make_plan
+
+if TYPE_CHECKING:
+    from builder.plan import Plan
+
+KEYS = click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/.")
+
+
+@click.command("plan")
+@click.argument("profile", type=click.Path(path_type=Path))
+@KEYS
+@click.option("--against", type=click.Path(path_type=Path), help="An earlier medium to compare.")
+@click.option("--json", "as_json", is_flag=True, help="The plan as JSON on standard output.")
+def plan(profile: Path, keys: Path | None, against: Path | None, as_json: bool) -> None:
+    """Say what will happen to each node of PROFILE's pair. Writes nothing.
+
+    With --against, the exit status is 7 when the earlier medium differs.
+    """
+    from builder.plan.describe import as_json as to_json
+    from builder.plan.describe import as_text
+
+    with errors_worded():
+        made = make_plan(profile, keys, keep=False)
+        changed = _against(made, against) if against else []
+    if as_json:
+        result("ksbuild/plan/1", **to_json(made), changes=changed)
+    else:
+        for line in (*as_text(made), *(["", f"against {against}:"] if against else []), *changed):
+            click.echo(line)
+        if against and not changed:
+            click.echo("nothing differs")
+    if changed:
+        raise SystemExit(DIFFERENT)
+
+
+@click.command()
+@click.argument("profile", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
+@KEYS
+def render(profile: Path, out: Path, keys: Path | None) -> None:
+    """Write every file of the medium and of the nodes below OUT, secrets redacted."""
+    from builder.plan import node_files, tree
+    from builder.plan.bootmenu import Medium
+    from builder.plan.redact import redact
+    from builder.resources import templates
+
+    if out.exists():
+        fail(REFUSED, f"{out} is there already", "name a new folder with --out")
+    with errors_worded():
+        made = make_plan(profile, keys, keep=False)
+        medium = Medium("KSBUILD", False, "linuxefi", "initrdefi")
+        files = {path: text.decode() for path, text in tree(made, medium, templates()).items()}
+        files |= {path: text for path, text in node_files(made).items()}
+        for path, text in files.items():
+            (out / path).parent.mkdir(parents=True, exist_ok=True)
+            (out / path).write_text(redact(text))
+    click.echo(f"{out}: {len(files)} files")
+
+
+def _against(made: "Plan", medium: Path) -> list[str]:
+    from builder.media.inspect import read_tree
+    from builder.plan import tree
+    from builder.plan.bootmenu import Medium
+    from builder.plan.describe import changes
+    from builder.plan.manifest import PATH, read
+    from builder.resources import templates
+
+    old = read_tree(medium)
+    if PATH not in old:
+        fail(SOURCE, f"{medium} is not a medium of ksbuild", "give one that ksbuild iso wrote")
+    said = read(old[PATH])
+    grub = old["EFI/BOOT/grub.cfg"].decode()
+    efi = "linuxefi" in grub
+    words = ("linuxefi", "initrdefi") if efi else ("linux", "initrd")
+    return list(
+        changes(
+            old, tree(made, Medium(said["volume_id"], said["demonstration"], *words), templates())
+        )
+    )

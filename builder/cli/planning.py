@@ -1,0 +1,31 @@
+"""A profile's plan, for every command that needs one."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from builder.cli.outcome import say_problems
+
+if TYPE_CHECKING:
+    from builder.plan import Plan
+
+
+def make_plan(profile: Path, keys: Path | None, *, keep: bool) -> "Plan":
+    """The plan of `profile`; missing keys are made in `keys` with `keep`, else thrown away."""
+    from builder.introduction import load_or_make
+    from builder.plan import plan
+    from builder.plan.agent import archive
+    from builder.profile.load import load
+    from builder.resources import agent_sources, templates
+
+    loaded = load(profile)
+    say_problems(str(profile), loaded.warnings)
+    checked = loaded.profile
+    names = [node.name for node in checked.node]
+    keys = keys or profile.with_suffix(".keys")
+    if keep or keys.exists():
+        introduction = load_or_make(keys, checked.pair.id, names)
+    else:
+        with TemporaryDirectory() as throwaway:
+            introduction = load_or_make(Path(throwaway) / "keys", checked.pair.id, names)
+    return plan(checked, introduction, archive(agent_sources()), templates())
