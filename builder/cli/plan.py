@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.outcome import DIFFERENT, REFUSED, SOURCE, errors_worded, fail, result
+from builder.cli.outcome import DIFFERENT, REFUSED, errors_worded, fail, result
 from builder.cli.planning import make_plan
 
 if TYPE_CHECKING:
@@ -58,14 +58,14 @@ def render(profile: Path, out: Path, keys: Path | None) -> None:
         made = make_plan(profile, keys, keep=False)
         medium = Medium("KSBUILD", False, "linuxefi", "initrdefi")
         files = {path: text.decode() for path, text in tree(made, medium, templates()).items()}
-        files |= {path: text for path, text in node_files(made).items()}
+        files |= node_files(made)
         for path, text in files.items():
             (out / path).parent.mkdir(parents=True, exist_ok=True)
             (out / path).write_text(redact(text))
     click.echo(f"{out}: {len(files)} files")
 
 
-def _against(made: "Plan", medium: Path) -> list[str]:
+def _against(made: "Plan", earlier: Path) -> list[str]:
     from builder.media.inspect import read_tree
     from builder.plan import tree
     from builder.plan.bootmenu import Medium
@@ -73,15 +73,8 @@ def _against(made: "Plan", medium: Path) -> list[str]:
     from builder.plan.manifest import PATH, read
     from builder.resources import templates
 
-    old = read_tree(medium)
-    if PATH not in old:
-        fail(SOURCE, f"{medium} is not a medium of ksbuild", "give one that ksbuild iso wrote")
+    old = read_tree(earlier)
     said = read(old[PATH])
-    grub = old["EFI/BOOT/grub.cfg"].decode()
-    efi = "linuxefi" in grub
-    words = ("linuxefi", "initrdefi") if efi else ("linux", "initrd")
-    return list(
-        changes(
-            old, tree(made, Medium(said["volume_id"], said["demonstration"], *words), templates())
-        )
-    )
+    efi = "efi" if b"linuxefi" in old["EFI/BOOT/grub.cfg"] else ""
+    medium = Medium(said["volume_id"], said["demonstration"], f"linux{efi}", f"initrd{efi}")
+    return list(changes(old, tree(made, medium, templates())))

@@ -124,9 +124,8 @@ def test_secret_values_are_never_printed(key: str) -> None:
 
 def test_nobody_could_log_in() -> None:
     text = EXAMPLE[: EXAMPLE.index("ssh_keys")] + EXAMPLE[EXAMPLE.index("[storage]") :]
-    assert lines(text) == [
-        f"pair.toml:{place(text, '[access]')}: error[KS120]: access: nobody could log in to these nodes"
-    ]
+    says = "error[KS120]: access: nobody could log in to these nodes"
+    assert lines(text) == [f"pair.toml:{place(text, '[access]')}: {says}"]
 
 
 def test_texts_that_are_no_profile() -> None:
