@@ -1,0 +1,143 @@
+"""Copy a source to a new file the cheapest way there is, then lay the changed blocks over it."""
+
+import errno
+import fcntl
+import os
+import shutil
+from itertools import groupby
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from builder.media.errors import OutputError, SourceError
+from builder.media.iso9660 import Progress
+from builder.media.patch.checksum import IsoMd5
+from builder.media.patch.overlay import BLOCK
+from builder.media.patch.planning import Patch
+
+How = Literal["reflink", "copy_file_range", "stream"]
+
+# linux/fs.h: _IOW(0x94, 9, int).
+_FICLONE = 0x40049409
+# The file system, or this pair of them, has no such thing (ioctl_ficlone(2), copy_file_range(2)).
+_CANNOT = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM)
+# Small enough to stay in a processor's cache between reading, summing and writing.
+_STREAM_BYTES = 256 * 1024
+_RANGE_BYTES = 64 * 1024 * 1024
+
+
+def clone(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | None) -> How:
+    """Make `out` the patched medium; with `md5`, let it see every byte on the way.
+
+    Args:
+        patch: the plan.
+        out: binary file, empty, for reading and writing; nothing buffered in it.
+        md5: takes the medium's bytes in order.
+        progress: called with bytes done and bytes in all.
+
+    Raises:
+        OutputError: not enough room.
+        SourceError: the source cannot be read, or became shorter.
+        OSError: `out` cannot be written.
+    """
+    how = _copy(patch, out, md5, progress)
+    os.ftruncate(out.fileno(), patch.size)
+    if how != "stream":
+        write_blocks(out, patch.overlay.blocks)
+        if md5 is not None:
+            _stream(patch, None, md5, progress)
+    return how
+
+
+def _copy(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | None) -> How:
+    if _reflink(patch.overlay.descriptor, out.fileno()):
+        return "reflink"
+    folder = Path(out.name).parent
+    if (free := shutil.disk_usage(folder).free) < patch.size:
+        raise OutputError(
+            f"{folder}: {patch.size} bytes are needed and {free} are free",
+            "free some room or choose another disk with --output",
+        )
+    if md5 is None and _copy_range(patch, out.fileno(), progress):
+        return "copy_file_range"
+    _stream(patch, out, md5, progress)
+    return "stream"
+
+
+def _reflink(source: int, target: int) -> bool:
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+        return False
+    return True
+
+
+def _copy_range(patch: Patch, target: int, progress: Progress | None) -> bool:
+    """Let the kernel copy; False when it cannot and nothing was written."""
+    done, size = 0, patch.overlay.size
+    while done < size:
+        try:
+            count = os.copy_file_range(
+                patch.overlay.descriptor, target, min(_RANGE_BYTES, size - done), done, done
+            )
+        except OSError as error:
+            if done or error.errno not in _CANNOT:
+                raise
+            return False
+        if not count:
+            if done:
+                raise SourceError("the source became shorter while it was copied", "try again")
+            # Some file systems answer 0 instead of an error.
+            return False
+        done += count
+        if progress:
+            progress(done, size)
+    return True
+
+
+def _stream(
+    patch: Patch, out: BinaryIO | None, md5: IsoMd5 | None, progress: Progress | None
+) -> None:
+    """Read the medium as it will be, from front to back, and sum it, write it, or both."""
+    buffer = memoryview(bytearray(_STREAM_BYTES))
+    numbers = patch.overlay.numbers()
+    at = 0
+    for start in range(0, patch.size, _STREAM_BYTES):
+        piece = buffer[: min(_STREAM_BYTES, patch.size - start)]
+        _fill(patch, start, piece)
+        while at < len(numbers) and (place := numbers[at] * BLOCK - start) < len(piece):
+            piece[place : place + BLOCK] = patch.overlay.blocks[numbers[at]]
+            at += 1
+        if md5 is not None:
+            md5.update(piece)
+        if out is not None:
+            _write(out.fileno(), piece, start)
+        if progress:
+            progress(start + len(piece), patch.size)
+
+
+def _fill(patch: Patch, start: int, piece: memoryview) -> None:
+    """Read a piece of the source; behind its end the medium is zero."""
+    there = max(0, min(len(piece), patch.overlay.size - start))
+    done = 0
+    while done < there:
+        count = os.preadv(patch.overlay.descriptor, [piece[done:there]], start + done)
+        if not count:
+            raise SourceError("the source became shorter while it was copied", "try again")
+        done += count
+    piece[there:] = bytes(len(piece) - there)
+
+
+def write_blocks(out: BinaryIO, blocks: dict[int, bytes]) -> None:
+    """Write blocks (number -> 2 KiB) to their places, neighbours in one go."""
+    for _, group in groupby(enumerate(sorted(blocks)), key=lambda pair: pair[1] - pair[0]):
+        numbers = [number for _, number in group]
+        data = b"".join(blocks[number] for number in numbers)
+        _write(out.fileno(), memoryview(data), numbers[0] * BLOCK)
+
+
+def _write(descriptor: int, data: memoryview, offset: int) -> None:
+    while data:
+        count = os.pwrite(descriptor, data, offset)
+        data, offset = data[count:], offset + count
