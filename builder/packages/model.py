@@ -26,7 +26,6 @@ class Package:
     conflicts: tuple[Capability, ...]
     obsoletes: tuple[Capability, ...]
     recommends: tuple[Capability, ...]
-    supplements: tuple[Capability, ...]
     files: tuple[str, ...]
     module: str = ""
 

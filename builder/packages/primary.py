@@ -6,7 +6,7 @@ from xml.etree.ElementTree import Element
 from builder.packages.model import Package
 from builder.packages.version import Capability
 
-_KINDS = ("provides", "requires", "conflicts", "obsoletes", "recommends", "supplements")
+_KINDS = ("provides", "requires", "conflicts", "obsoletes", "recommends")
 
 
 class PackageReader:

@@ -1,0 +1,171 @@
+"""One attempt at a closure of requirements."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+from builder.packages.index import Index, dependency, provides
+from builder.packages.installable import Installable, needs
+from builder.packages.kernel import installed_side_by_side
+from builder.packages.model import Package, Problem
+from builder.packages.rich import Dependency, Operation
+from builder.packages.version import Capability, satisfies
+from builder.packages.wording import conflict, missing, obsoleted
+
+_CONDITIONAL = ("if", "unless")
+_WISH = "recommended"
+
+
+class Closure:
+    """`chosen` maps packages to why; `problems` come with the package that has them, if any."""
+
+    def __init__(self, index: Index, barred: frozenset[Package], *, weak: bool) -> None:
+        self._index = index
+        self._weak = weak
+        self._installable = Installable(index, barred)
+        self._queue: deque[tuple[Dependency, Package | None, str]] = deque()
+        self._conditions: list[tuple[Operation, Package | None, str]] = []
+        self._wishes: list[Dependency] = []
+        self._conflicts: dict[str, list[tuple[Capability, Package]]] = {}
+        self._obsoletes: dict[str, list[tuple[Capability, Package]]] = {}
+        self._names: dict[str, list[Package]] = {}
+        self._reported: set[Dependency] = set()
+        self.chosen: dict[Package, str] = {}
+        self.in_the_way: set[Package] = set()
+        self.problems: list[tuple[Problem, Package | None]] = []
+        self.notices: list[Problem] = []
+
+    def close(
+        self, roots: Iterable[tuple[Capability, str]], conditional: Iterable[Operation]
+    ) -> None:
+        """Choose packages for `roots` and everything they need."""
+        self._queue.extend((root, None, why) for root, why in roots)
+        self._installable.look_at([root for root, _, _ in self._queue])
+        self._wishes += conditional
+        while self._queue or self._more():
+            self._need(*self._queue.popleft())
+
+    def _more(self) -> bool:
+        """Queue what became due by what was chosen meanwhile; wishes come last, one by one."""
+        for operation, package, why in self._conditions:
+            self._queue += ((part, package, why) for part in self._due(operation))
+        wishes = iter(self._wishes)
+        while not self._queue and (wish := next(wishes, None)):
+            due = self._due(wish) if isinstance(wish, Operation) else (wish,)
+            self._queue += ((part, None, _WISH) for part in due if self._granted(part))
+        return bool(self._queue)
+
+    def _granted(self, wish: Dependency) -> bool:
+        self._installable.look_at([wish])
+        return not self._satisfied(wish) and bool(self._usable(wish))
+
+    def _due(self, operation: Operation) -> Iterator[Dependency]:
+        """What a condition asks for now and is neither there nor known to be impossible."""
+        part: Dependency = operation
+        while isinstance(part, Operation) and part.operator in _CONDITIONAL:
+            first, condition, *otherwise = part.operands
+            if self._satisfied(condition) == (part.operator == "if"):
+                part = first
+            elif otherwise:
+                part = otherwise[0]
+            else:
+                return
+        if not self._satisfied(part) and part not in self._reported:
+            yield part
+
+    def _satisfied(self, need: Dependency) -> bool:
+        if isinstance(need, Operation):
+            if need.operator in _CONDITIONAL:
+                return not any(self._due(need))
+            if need.operator in ("and", "or"):
+                return (all if need.operator == "and" else any)(map(self._satisfied, need.operands))
+        return any(package in self.chosen for package in self._index.candidates(need))
+
+    def _need(self, need: Dependency, package: Package | None, why: str) -> None:
+        if self._satisfied(need) and not _conditional(need):
+            return
+        if not isinstance(need, Operation) or need.operator in ("with", "without"):
+            self._pick(need, package, why)
+        elif need.operator in _CONDITIONAL:
+            self._conditions.append((need, package, why))
+        elif need.operator == "and":
+            self._queue.extend((part, package, why) for part in need.operands)
+        else:
+            possible = filter(self._installable.possible, need.operands)
+            self._queue.append((next(possible, need.operands[0]), package, why))
+
+    def _usable(self, need: Dependency) -> list[Package]:
+        if isinstance(need, Operation) and need.operator not in ("with", "without"):
+            return [package for part in need.operands for package in self._usable(part)]
+        sound = (p for p in self._index.candidates(need) if p not in self._installable.broken)
+        return [package for package in sound if not self._blockers(package)]
+
+    def _pick(self, need: Dependency, package: Package | None, why: str) -> None:
+        candidates = self._index.candidates(need)
+        sound = [p for p in candidates if p not in self._installable.broken]
+        if usable := self._usable(need):
+            self._choose(usable[0], package, why)
+        elif sound:
+            blockers = self._blockers(sound[0])
+            self.in_the_way |= blockers
+            self._report(need, package, conflict(sound[0], blockers, self._why(package, why)))
+        elif candidates:
+            # Its own needs cannot be met; following them shows which.
+            self._choose(candidates[0], package, why)
+        else:
+            self._report(need, package, missing(self._index, need, self._why(package, why)))
+
+    def _report(self, need: Dependency, package: Package | None, problem: Problem) -> None:
+        if need not in self._reported:
+            self._reported.add(need)
+            self.problems.append((problem, package))
+
+    def _why(self, package: Package | None, why: str) -> str:
+        return f"needed by {package}, {self.chosen[package]}" if package else why
+
+    def _choose(self, package: Package, wanted_by: Package | None, why: str) -> None:
+        self.chosen[package] = self._why(wanted_by, why)
+        self._names.setdefault(package.name, []).append(package)
+        for kind, table in (
+            (package.conflicts, self._conflicts),
+            (package.obsoletes, self._obsoletes),
+        ):
+            for capability in kind:
+                table.setdefault(capability.name, []).append((capability, package))
+        self._queue.extend((need, package, "") for need in needs(package))
+        if self._weak:
+            self._wishes += map(dependency, package.recommends)
+        if newer := self._index.obsoleted_by(package):
+            self.notices.append(obsoleted(package, newer))
+
+    def _blockers(self, package: Package) -> set[Package]:
+        """Which of the chosen packages it cannot be installed with."""
+        found = set(self._other_versions(package))
+        for capability in package.conflicts:
+            found |= {p for p in self._index.candidates(capability) if p in self.chosen}
+        for capability in package.obsoletes:
+            found |= {p for p in self._names.get(capability.name, ()) if named(p, capability)}
+        for mine in package.provides:
+            for capability, owner in self._conflicts.get(mine.name, ()):
+                if provides(package, capability):
+                    found.add(owner)
+        for capability, owner in self._obsoletes.get(package.name, ()):
+            if named(package, capability):
+                found.add(owner)
+        return found - {package}
+
+    def _other_versions(self, package: Package) -> Iterator[Package]:
+        if not installed_side_by_side(package):
+            for other in self._names.get(package.name, ()):
+                if other.evr != package.evr or other.arch == package.arch:
+                    yield other
+
+
+def _conditional(need: Dependency) -> bool:
+    return isinstance(need, Operation) and need.operator in _CONDITIONAL
+
+
+def named(package: Package, capability: Capability) -> bool:
+    """Whether a package itself, not what it provides, is in the range: what Obsoletes mean."""
+    return package.name == capability.name and satisfies(
+        Capability(package.name, "EQ", package.evr), capability
+    )

@@ -1,0 +1,126 @@
+"""Where each Enterprise Linux 9 keeps its packages, and which keys sign them.
+
+Fingerprints: computed from the key files in distribution-gpg-keys (github.com/rpm-software-
+management/distribution-gpg-keys, August 2026), which mock uses to check the same repositories.
+"""
+
+from dataclasses import dataclass
+
+from builder.packages.errors import RepositoryError
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A signing key: where its file is, and the fingerprint of every key in that file."""
+
+    url: str
+    fingerprints: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownRepository:
+    """A repository for x86_64: name as users know it, baseurl, keys its packages are signed by."""
+
+    name: str
+    url: str
+    keys: tuple[Key, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """`family` is what .treeinfo and .discinfo begin with; `subscription`: needs registration."""
+
+    family: str
+    repositories: tuple[KnownRepository, ...]
+    subscription: bool = False
+
+
+_NAMES = ("BaseOS", "AppStream", "HighAvailability", "ResilientStorage")
+
+
+def _at(urls: dict[str, str], key: Key) -> tuple[KnownRepository, ...]:
+    return tuple(KnownRepository(name, url, (key,)) for name, url in urls.items())
+
+
+# almalinux-release: /etc/yum.repos.d/almalinux-baseos.repo and its siblings, the "baseurl" lines.
+_ALMA = _at(
+    {name: f"https://repo.almalinux.org/almalinux/9/{name}/x86_64/os/" for name in _NAMES},
+    Key(
+        "https://repo.almalinux.org/almalinux/RPM-GPG-KEY-AlmaLinux-9",
+        ("BF18AC2876178908D6E71267D36CB86CB86B3716",),
+    ),
+)
+
+# rocky-repos: /etc/yum.repos.d/rocky.repo and rocky-addons.repo, the "baseurl" lines, where
+# $contentdir is pub/rocky; over https, which dl.rockylinux.org offers as well.
+_ROCKY = _at(
+    {name: f"https://dl.rockylinux.org/pub/rocky/9/{name}/x86_64/os/" for name in _NAMES},
+    Key(
+        "https://dl.rockylinux.org/pub/rocky/RPM-GPG-KEY-Rocky-9",
+        ("21CB256AE16FC54C6E652949702D426D350D275D",),
+    ),
+)
+
+# centos-stream-repos: /etc/yum.repos.d/centos.repo and centos-addons.repo; their "metalink" lines
+# lead to mirrors of this host, which their commented "baseurl" lines name.
+_STREAM = _at(
+    {name: f"https://mirror.stream.centos.org/9-stream/{name}/x86_64/os/" for name in _NAMES},
+    Key(
+        "https://www.centos.org/keys/RPM-GPG-KEY-CentOS-Official",
+        ("99DB70FAE1D7CE227FB6488205B555B38483C65D",),
+    ),
+)
+
+# /etc/yum.repos.d/redhat.repo as subscription-manager writes it: rhel-9-for-x86_64-baseos-rpms,
+# -appstream-rpms, -highavailability-rpms, -resilientstorage-rpms. Client certificates needed.
+_RHEL = _at(
+    {n: f"https://cdn.redhat.com/content/dist/rhel9/9/x86_64/{n.lower()}/os/" for n in _NAMES},
+    Key(
+        # https://access.redhat.com/security/team/key: release key 2 and auxiliary key 3.
+        "https://www.redhat.com/security/data/fd431d51.txt",
+        (
+            "567E347AD0044ADE55BA8A5F199E2F91FD431D51",
+            "7E4624258C406535D56D6F135054E4A45A6340B3",
+        ),
+    ),
+)
+
+# elrepo-release 9.5: /etc/yum.repos.d/elrepo.repo, first "baseurl", over https. Two keys sign:
+# fingerprints as elrepo.org's front page and dnf's question at their first use give them.
+ELREPO = KnownRepository(
+    "ELRepo",
+    "https://elrepo.org/linux/elrepo/el9/x86_64/",
+    (
+        Key(
+            "https://www.elrepo.org/RPM-GPG-KEY-elrepo.org",
+            ("96C0104F631547311E0BB1AE309BC305BAADAE52",),
+        ),
+        Key(
+            "https://www.elrepo.org/RPM-GPG-KEY-v2-elrepo.org",
+            ("B8A755874DA240C9DAC4E71551600989EAA31D4A",),
+        ),
+    ),
+)
+
+DISTRIBUTIONS = {
+    "alma": Distribution("AlmaLinux", (*_ALMA, ELREPO)),
+    "rocky": Distribution("Rocky Linux", (*_ROCKY, ELREPO)),
+    "rhel": Distribution("Red Hat Enterprise Linux", (*_RHEL, ELREPO), subscription=True),
+    "centos-stream": Distribution("CentOS Stream", (*_STREAM, ELREPO)),
+}
+
+
+def distribution_of(release: str) -> Distribution:
+    """The distribution of a source, by `Source.release` ("AlmaLinux 9.6").
+
+    Raises:
+        RepositoryError: none of those that are known.
+    """
+    for distribution in DISTRIBUTIONS.values():
+        if release.startswith(distribution.family):
+            return distribution
+    known = ", ".join(distribution.family for distribution in DISTRIBUTIONS.values())
+    raise RepositoryError(
+        f"{release or 'the source'} is none of: {known}",
+        "name its repositories in the profile",
+    )

@@ -1,0 +1,75 @@
+"""Can everything wanted be installed together? A greedy closure that says what is in the way.
+
+Not a SAT solver: it takes the newest candidate whose own needs can be met, falls back to older
+ones, and starts again without a package that turned out to be in the way of another. Where it
+finds an answer, the answer is right; where it finds none, it names what it saw.
+"""
+
+import fnmatch
+from collections.abc import Iterable
+
+from builder.packages.closure import Closure
+from builder.packages.index import Index
+from builder.packages.kernel import check_pairs
+from builder.packages.model import Package, Repository, Resolution
+from builder.packages.version import Capability
+from builder.packages.wanted import Wanted, read
+
+_ATTEMPTS = 20
+
+
+def resolve(
+    repositories: Iterable[Repository], wanted: Iterable[str], *, weak: bool = False
+) -> Resolution:
+    """Resolve the lines of a %packages section.
+
+    Args:
+        repositories: the earlier one wins between equal versions.
+        wanted: names, globs, name.arch, capabilities, @groups, @^environments, -exclusions.
+        weak: take recommended packages along, as without --exclude-weakdeps.
+
+    Raises:
+        RepositoryError: a repository's file lists were needed and cannot be read.
+    """
+    repositories = tuple(repositories)
+    lines = read(wanted, repositories)
+    index = Index(repositories, lines.excluded)
+    best: Closure | None = None
+    barred: set[Package] = set()
+    for _ in range(_ATTEMPTS):
+        closure = _attempt(index, lines, barred, weak=weak)
+        if best is None or len(closure.problems) < len(best.problems):
+            best = closure
+        if not closure.problems or not closure.in_the_way - barred:
+            break
+        barred |= closure.in_the_way
+    if best is None:
+        raise AssertionError("there is always a first attempt")
+    chosen = tuple(sorted(best.chosen, key=lambda package: (package.name, package.evr)))
+    pairs = check_pairs(chosen)
+    # The pair's own problem says more than "kernel >= X is missing" does.
+    told = {module for module, problem in pairs if problem.fatal}
+    others = [problem for problem, package in best.problems if package not in told]
+    return Resolution(chosen, (*lines.problems, *others, *best.notices, *(p for _, p in pairs)))
+
+
+def _attempt(index: Index, lines: Wanted, barred: set[Package], *, weak: bool) -> Closure:
+    closure = Closure(index, frozenset(barred), weak=weak)
+    roots: list[tuple[Capability, str]] = []
+    for line in lines.named:
+        roots += [(capability, "wanted by the profile") for capability in _meant(index, line)]
+    roots += [(Capability(name), f"wanted by {group}") for name, group in lines.from_groups]
+    closure.close(roots, lines.conditional)
+    return closure
+
+
+def _meant(index: Index, line: str) -> list[Capability]:
+    """A name, else "name.arch", else a glob of names, else a capability as it stands."""
+    if any(character in line for character in "*?["):
+        return [Capability(name) for name in index.by_name if fnmatch.fnmatchcase(name, line)] or [
+            Capability(line)
+        ]
+    name, _, architecture = line.rpartition(".")
+    if line not in index.by_name and architecture in ("x86_64", "noarch", "i686"):
+        return [Capability(name)]
+    return [Capability(line)]
