@@ -5,6 +5,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 node.json not usable, 5 refused,
 """
 
 import argparse
+import contextlib
 import fcntl
 import json
 import logging
@@ -17,7 +18,7 @@ from firstboot import VERSION, facts, latches
 from firstboot.commands import CommandError, run
 from firstboot.engine import Refused, StepFailed, converge
 from firstboot.journal import STATE, Journal
-from firstboot.node import CAPABILITIES, Identity, NodeError, from_json, plan_digest
+from firstboot.node import Identity, NodeError, from_json, plan_digest
 from firstboot.rendezvous.session import Meeting
 from firstboot.sequence import steps
 from firstboot.steps import Context
@@ -75,44 +76,52 @@ def _context(identity: Identity, root: Path) -> tuple[Context, Journal]:
 
 def _attempt(context: Context, journal: Journal) -> int:
     """Converge once; what came of it is in RESULT."""
-    identity = context.identity
-    capabilities = CAPABILITIES[identity.pair.platform]
     try:
-        converge(steps(context), journal, capabilities=capabilities)
+        converge(steps(context), journal, has=context.identity.pair.has)
     except Refused as refusal:
         journal.verdict("refused", evidence=refusal.evidence, next=refusal.way_out)
         return REFUSED
     except (StepFailed, CommandError, OSError) as error:
         journal.verdict("failed", evidence=str(error), next="journalctl -u ksnode")
         return FAILED
+    _conclude(context, journal)
+    return OK
+
+
+def _conclude(context: Context, journal: Journal) -> None:
+    identity = context.identity
     result = {"digest": plan_digest(identity.pair), "peer": identity.peer.name}
     latches.set_once(context.root, latches.COMPLETE, json.dumps(result, sort_keys=True) + "\n")
     journal.verdict("complete", **result)
-    return OK
 
 
 def _agent(context: Context, journal: Journal) -> None:
     """Converge, trying again for ever; a node that was complete before is left as it is."""
-    if latches.is_set(context.root, latches.COMPLETE):
-        return
-    while _attempt(context, journal) != OK:
-        time.sleep(RETRY_S)
+    if not latches.is_set(context.root, latches.COMPLETE):
+        while _attempt(context, journal) != OK:
+            time.sleep(RETRY_S)
+    elif not journal.has_verdict("complete"):  # cut off between the latch and the verdict
+        _conclude(context, journal)
 
 
 def _stay(context: Context, journal: Journal) -> NoReturn:
     """On a complete node: answer the peer, and tell where the node drifts from its plan."""
+    logging.getLogger("firstboot.commands").setLevel(logging.WARNING)  # the console has peace
     context.meeting.reach(Rendezvous.name)
-    capabilities = CAPABILITIES[context.identity.pair.platform]
     while True:
-        as_planned = False
+        answering, as_planned = True, False
         try:
-            as_planned = converge(steps(context), journal, capabilities=capabilities, dry_run=True)
             context.meeting.start()
-        except Refused as refusal:
-            journal("drift", "refused", f"{refusal.evidence}; next: {refusal.way_out}")
-        except (CommandError, OSError) as error:
-            journal("drift", "failed", str(error))
-        time.sleep(RETRY_S if as_planned else SETTLING_S)
+        except OSError as error:  # the bond has no address yet
+            answering = False
+            journal("answering", "waiting", str(error))
+        else:
+            journal("answering", "ok")
+        with contextlib.suppress(Refused, CommandError, OSError):  # converge() has told the step's
+            as_planned = converge(
+                steps(context), journal, has=context.identity.pair.has, dry_run=True
+            )
+        time.sleep(RETRY_S if answering and as_planned else SETTLING_S)
 
 
 def _dry_run(identity: Identity, root: Path) -> int:
@@ -121,12 +130,12 @@ def _dry_run(identity: Identity, root: Path) -> int:
 
     meeting = Meeting(identity, root, facts.boot_id(root))
     context = Context(identity, root, run, say, meeting)
-    capabilities = CAPABILITIES[identity.pair.platform]
     try:
-        same = converge(steps(context), say, capabilities=capabilities, dry_run=True)
-    except Refused as refusal:
-        print(f"refused: {refusal.evidence}\nnext: {refusal.way_out}")
+        same = converge(steps(context), say, has=identity.pair.has, dry_run=True)
+    except Refused:
         return REFUSED
+    except (CommandError, OSError):
+        return FAILED
     return OK if same else DIFFERENT
 
 

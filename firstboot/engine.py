@@ -29,7 +29,9 @@ class Report(Protocol):
     """Where the engine and the steps tell people what is going on."""
 
     def __call__(self, step: str, event: str, detail: str = "") -> None:
-        """Tell one event; `event` is one of ok, missing, done, absent, waiting, note."""
+        """Tell one event; `event` is one of ok, missing, done, absent, waiting, refused,
+        failed.
+        """
         ...
 
 
@@ -52,38 +54,54 @@ class Step(ABC):
     def apply(self) -> None:
         """Bring about what check() found missing. May raise Refused or CommandError."""
 
+    def remark(self) -> str:
+        """What is worth knowing about a step that is done, as its last check() saw it."""
+        return ""
+
 
 def converge(
     steps: Sequence[Step],
     report: Report,
     *,
-    capabilities: frozenset[str],
+    has: Callable[[str], bool],
     dry_run: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
     """Run each step in order. True when nothing was missing or everything missing was mended.
 
-    With `dry_run` nothing is applied and the answer says whether anything is missing. Raises
-    Refused, StepFailed, or what a step's apply() raises; later steps are then not looked at.
+    `has` tells whether the platform has a capability. With `dry_run` nothing is applied and the
+    answer says whether anything is missing. Raises Refused, StepFailed, or what a step's apply()
+    raises, reported under the step's name; later steps are then not looked at.
     """
     complete = True
     for step in steps:
-        if step.needs and step.needs not in capabilities:
+        if step.needs and not has(step.needs):
             report(step.name, "absent", "not on this platform")
             continue
-        missing = step.check()
-        if not missing:
-            report(step.name, "ok")
-            continue
-        report(step.name, "missing", "; ".join(missing))
-        if dry_run:
-            complete = False
-            continue
-        step.apply()
-        if left := _settled(step, sleep):
-            raise StepFailed(step.name, left)
-        report(step.name, "done")
+        try:
+            complete = _one(step, report, dry_run, sleep) and complete
+        except Refused as refusal:
+            report(step.name, "refused", f"{refusal.evidence}; next: {refusal.way_out}")
+            raise
+        except Exception as error:
+            report(step.name, "failed", str(error))
+            raise
     return complete
+
+
+def _one(step: Step, report: Report, dry_run: bool, sleep: Callable[[float], None]) -> bool:
+    missing = step.check()
+    if not missing:
+        report(step.name, "ok", step.remark())
+        return True
+    report(step.name, "missing", "; ".join(missing))
+    if dry_run:
+        return False
+    step.apply()
+    if left := _settled(step, sleep):
+        raise StepFailed(step.name, left)
+    report(step.name, "done", step.remark())
+    return True
 
 
 def _settled(step: Step, sleep: Callable[[float], None]) -> Sequence[str]:

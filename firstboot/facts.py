@@ -6,7 +6,7 @@ Every path is taken below `root`, so that tests can hand in a recorded machine.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from firstboot.commands import Run
 
@@ -17,7 +17,6 @@ class Port:
 
     name: str
     mac: str
-    state: str
 
 
 @dataclass(frozen=True)
@@ -34,9 +33,10 @@ class Bond:
 def parse_ports(ip_json: str) -> list[Port]:
     """`ip -j link` -> ethernet ports. iproute2 shows `permaddr` only where it differs."""
     return [
-        Port(link["ifname"], link.get("permaddr", link["address"]).upper(), link["operstate"])
+        Port(link["ifname"], link.get("permaddr", link["address"]).upper())
         for link in json.loads(ip_json)
-        if link.get("link_type") == "ether" and "linkinfo" not in _without_slave_data(link)
+        # A bond's port has linkinfo as well, with info_slave_kind; virtual links have info_kind.
+        if link.get("link_type") == "ether" and "info_kind" not in link.get("linkinfo", {})
     ]
 
 
@@ -92,9 +92,3 @@ def host_name(root: Path) -> str:
 
 def _word(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
-
-
-def _without_slave_data(link: dict[str, Any]) -> dict[str, Any]:
-    # A bond's port carries linkinfo with info_slave_kind only; virtual links carry info_kind.
-    info = link.get("linkinfo", {})
-    return link if "info_kind" in info else {k: v for k, v in link.items() if k != "linkinfo"}

@@ -2,17 +2,9 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-
-@dataclass(frozen=True)
-class ConfigFile:
-    """A configuration file as a value: `path` is absolute on the node, `mode` its permissions."""
-
-    path: PurePosixPath
-    text: str
-    mode: int = 0o644
+from firstboot.configfile import ConfigFile
 
 
 def differing(root: Path, files: Iterable[ConfigFile]) -> list[str]:

@@ -41,6 +41,14 @@ class Journal:
             if key in more:
                 print(f"ksnode: {key}: {more[key]}", flush=True)
 
+    def has_verdict(self, verdict: str) -> bool:
+        """Whether RESULT says so already."""
+        try:
+            said = json.loads((self._folder / "RESULT").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return False
+        return isinstance(said, dict) and said.get("verdict") == verdict
+
     def _write(self, name: str, content: Any) -> None:
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"
         files.replace(self._folder / name, text.encode(), 0o644)

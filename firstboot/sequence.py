@@ -12,9 +12,4 @@ SEQUENCE = (Preflight, Firewall, CrossoverBond, Rendezvous)
 
 def steps(context: Context) -> tuple[Step, ...]:
     """The sequence for one node."""
-    return (
-        Preflight(context),
-        Firewall(context),
-        CrossoverBond(context),
-        Rendezvous(context),
-    )
+    return tuple(step(context) for step in SEQUENCE)

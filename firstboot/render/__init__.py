@@ -3,7 +3,7 @@
 The builder renders the same files for previews and tests that the agent writes and compares.
 """
 
-from firstboot.files import ConfigFile
+from firstboot.configfile import ConfigFile
 from firstboot.node import Identity
 from firstboot.render import firewalld, networkmanager
 

@@ -2,7 +2,7 @@
 
 from pathlib import PurePosixPath
 
-from firstboot.files import ConfigFile
+from firstboot.configfile import ConfigFile
 from firstboot.node import BOND, RENDEZVOUS_PORT, Identity
 from firstboot.render.networkmanager import ZONE
 

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from firstboot.files import ConfigFile
+from firstboot.configfile import ConfigFile
 from firstboot.node import BOND, Identity
 
 CONNECTIONS = PurePosixPath("/etc/NetworkManager/system-connections")

@@ -26,6 +26,7 @@ CONNECT_TIMEOUT_S = 5.0
 TALK_TIMEOUT_S = 5.0
 MOST_CONNECTIONS = 8
 QUIET_S = 60.0
+ACCEPT_AGAIN_S = 1.0
 
 
 class NotMet(Exception):
@@ -69,11 +70,11 @@ class Meeting:
 
     def stop(self) -> None:
         """Stop answering."""
-        if self._listener is not None:
+        listener, self._listener = self._listener, None
+        if listener is not None:
             # close() alone leaves a thread in accept() alive on Linux.
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
+            listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
 
     def reach(self, step: str) -> None:
         """Tell the peer, when it asks, that this node has come through `step`."""
@@ -103,6 +104,8 @@ class Meeting:
                 self._check_name(secrets.peer_name(connection))
                 wire.send(connection, self._state())
                 answer = wire.receive(connection, timeout_s=TALK_TIMEOUT_S)
+        except ssl.SSLEOFError:
+            raise NotMet(f"no answer from {where}: it closed the connection") from None
         except ssl.SSLError as error:
             raise NotMet(f"{where} is not of this pair: {error.reason or error}") from None
         except (OSError, wire.WireError) as error:
@@ -110,40 +113,36 @@ class Meeting:
         return self._heard(answer)
 
     def _accept(self, listener: socket.socket) -> None:
-        while True:
+        while self._listener is listener:
             try:
                 plain, address = listener.accept()
-            except OSError:
-                return  # stop() closed it
+            except OSError as error:
+                if self._listener is listener:  # not stop(), but a passing want of descriptors
+                    self._note(f"no connection could be taken: {error}")
+                    time.sleep(ACCEPT_AGAIN_S)
+                continue
             if not self._slots.acquire(blocking=False):
                 plain.close()
                 continue
             threading.Thread(target=self._answer, args=(plain, address), daemon=True).start()
 
     def _answer(self, plain: socket.socket, address: Any) -> None:
-        connection = self._server_context.wrap_socket(
-            plain, server_side=True, do_handshake_on_connect=False
-        )
-        # A timeout of the socket would start anew with every byte that a slow caller sends.
-        cut = threading.Timer(2 * TALK_TIMEOUT_S, _cut, args=(connection,))
-        cut.daemon = True
-        cut.start()
         try:
-            with connection:
-                connection.settimeout(TALK_TIMEOUT_S)
-                connection.do_handshake()
-                self._check_name(secrets.peer_name(connection))
-                self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S))
-                wire.send(connection, self._state())
+            # The handshake as a whole, and receive() as a whole, end with this timeout.
+            with plain:
+                plain.settimeout(TALK_TIMEOUT_S)
+                # A caller that is gone already would make wrap_socket() lose track of its socket.
+                plain.recv(1, socket.MSG_PEEK)
+                with self._server_context.wrap_socket(plain, server_side=True) as connection:
+                    self._check_name(secrets.peer_name(connection))
+                    self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S))
+                    wire.send(connection, self._state())
         except (OSError, wire.WireError, NotMet) as error:
             self._note(f"{address[0]} was turned away: {error}")
         finally:
-            cut.cancel()
             self._slots.release()
 
     def _check_name(self, name: Optional[str]) -> None:
-        if name == self._identity.node:
-            raise NotMet(f"another machine says that it is {name}: is one medium in both servers?")
         if name != self._identity.peer.name:
             raise NotMet(f"the certificate names {name!r}, not {self._identity.peer.name!r}")
 
@@ -193,13 +192,6 @@ def _parse(answer: dict[str, Any], differing: tuple[str, ...]) -> State:
     if not isinstance(reached, list) or not all(isinstance(step, str) for step in reached):
         raise NotMet("the peer's answer makes no sense")
     return State(str(answer.get("boot_id")), differing, frozenset(reached))
-
-
-def _cut(connection: socket.socket) -> None:
-    try:
-        connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        return  # it is gone already, which is what was wanted
 
 
 def _host(address: str) -> str:

@@ -20,6 +20,11 @@ class CrossoverBond(Step):
     def __init__(self, context: Context) -> None:
         self._context = context
         self._files = networkmanager.render(context.identity)
+        self._absent: list[str] = []
+
+    def remark(self) -> str:
+        """The planned ports that this machine does not have."""
+        return f"no such port: {', '.join(self._absent)}" if self._absent else ""
 
     def check(self) -> Sequence[str]:
         """Files that differ, and how the running bond differs from the plan."""
@@ -54,13 +59,11 @@ class CrossoverBond(Step):
         """Names of the planned ports this machine has; those it lacks are told, by MAC."""
         planned = self._context.identity.me.crossover_ports
         found = {port.mac: port.name for port in facts.ports(self._context.run)}
-        absent = [mac for mac in planned if mac not in found]
-        if len(absent) == len(planned):
+        self._absent = [mac for mac in planned if mac not in found]
+        if len(self._absent) == len(planned):
             raise Refused(
                 f"none of the crossover ports {', '.join(planned)} is in this machine;"
                 f" it has {', '.join(sorted(found)) or 'no port at all'}",
                 "compare the profile's crossover.ports with: ip -br link",
             )
-        if absent:
-            self._context.report(self.name, "note", f"no such port: {', '.join(absent)}")
         return [found[mac] for mac in planned if mac in found]

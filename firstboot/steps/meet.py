@@ -53,5 +53,5 @@ class Rendezvous(Step):
             raise Refused(
                 f"{self._context.identity.peer.name} works on another plan:"
                 f" {', '.join(differences)}",
-                "build one medium from one profile and install both nodes from it",
+                "install the node that is out of date again, from a medium of the current profile",
             )

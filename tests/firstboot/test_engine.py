@@ -27,10 +27,10 @@ class Flag(Step):
 def test_each_step_is_checked_again_after_applying(told: Told) -> None:
     log: list[str] = []
     steps = [Flag("a", log), Flag("b", log)]
-    assert converge(steps, told, capabilities=frozenset())
+    assert converge(steps, told, has=lambda _: False)
     assert log == ["check a", "apply a", "check a", "check b", "apply b", "check b"]
     log.clear()
-    assert converge(steps, told, capabilities=frozenset())
+    assert converge(steps, told, has=lambda _: False)
     assert log == ["check a", "check b"]
     assert told.events[-1] == ("b", "ok", "")
 
@@ -38,7 +38,7 @@ def test_each_step_is_checked_again_after_applying(told: Told) -> None:
 def test_a_step_that_does_not_hold_stops_the_rest(told: Told) -> None:
     log: list[str] = []
     with pytest.raises(StepFailed, match="a: still missing after applying: all of it"):
-        converge([Flag("a", log, works=False), Flag("b", log)], told, capabilities=frozenset())
+        converge([Flag("a", log, works=False), Flag("b", log)], told, has=lambda _: False)
     assert "check b" not in log
 
 
@@ -52,11 +52,11 @@ def test_what_takes_a_while_is_waited_for(told: Told) -> None:
 
     waited: list[float] = []
     log: list[str] = []
-    assert converge([Slow("a", log)], told, capabilities=frozenset(), sleep=waited.append)
+    assert converge([Slow("a", log)], told, has=lambda _: False, sleep=waited.append)
     assert log == ["check a", "apply a", "check a", "check a", "check a"]
     waited = [0.0] * 3  # from now on it never shows
     with pytest.raises(StepFailed):
-        converge([Slow("a", log)], told, capabilities=frozenset(), sleep=waited.append)
+        converge([Slow("a", log)], told, has=lambda _: False, sleep=waited.append)
     assert len(waited) == 6
 
 
@@ -67,22 +67,33 @@ def test_a_refusal_stops_the_rest(told: Told) -> None:
 
     log: list[str] = []
     with pytest.raises(Refused, match="foreign disk"):
-        converge([Refusing("a", log), Flag("b", log)], told, capabilities=frozenset())
+        converge([Refusing("a", log), Flag("b", log)], told, has=lambda _: False)
     assert log == []
+    assert told.events == [("a", "refused", "foreign disk; next: look at it")]
+
+
+def test_a_failure_is_told_under_its_step(told: Told) -> None:
+    class Failing(Flag):
+        def apply(self) -> None:
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        converge([Failing("a", [])], told, has=lambda _: False)
+    assert told.events[-1] == ("a", "failed", "disk full")
 
 
 def test_dry_run_applies_nothing_and_says_what_is_missing(told: Told) -> None:
     log: list[str] = []
     steps = [Flag("a", log), Flag("b", log)]
-    assert not converge(steps, told, capabilities=frozenset(), dry_run=True)
+    assert not converge(steps, told, has=lambda _: False, dry_run=True)
     assert log == ["check a", "check b"]
 
 
 def test_a_platform_without_the_capability_says_so(told: Told) -> None:
     log: list[str] = []
     steps = [Flag("a", log, needs="dmi")]
-    assert converge(steps, told, capabilities=frozenset())
+    assert converge(steps, told, has=lambda _: False)
     assert log == []
     assert told.events == [("a", "absent", "not on this platform")]
-    converge(steps, told, capabilities=frozenset({"dmi"}))
+    converge(steps, told, has=lambda _: True)
     assert "apply a" in log

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from firstboot import files, latches
-from firstboot.files import ConfigFile
+from firstboot.configfile import ConfigFile
 
 SECRET = ConfigFile(PurePosixPath("/etc/a/b.key"), "x\n", 0o600)
 

@@ -2,12 +2,16 @@
 
 import fcntl
 import json
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from firstboot import latches
 from firstboot.__main__ import main
 from firstboot.node import to_json
+from firstboot.rendezvous.session import Meeting
 from tests.firstboot.conftest import an_identity
 from tests.firstboot.test_steps import lay, lay_disk, lay_machine
 
@@ -66,13 +70,17 @@ def test_dry_run_changes_nothing(node: Path, capsys: pytest.CaptureFixture[str])
 def test_status(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ksnode(node, "status") == 1
     assert "no status yet" in capsys.readouterr().err
-    lay_machine(node, serial="other", name="justinian")
     ksnode(node, "run")
     capsys.readouterr()
     assert ksnode(node, "status") == 0
     assert "preflight: ok" in capsys.readouterr().out
     assert ksnode(node, "status", "--json") == 0
     assert json.loads(capsys.readouterr().out)["steps"]["preflight"]["event"] == "ok"
+    lay_machine(node, name="nero")
+    ksnode(node, "run")
+    capsys.readouterr()
+    ksnode(node, "status")
+    assert "preflight: refused this machine is called 'nero'" in capsys.readouterr().out
 
 
 def test_the_journal_keeps_every_event(node: Path) -> None:
@@ -82,3 +90,54 @@ def test_the_journal_keeps_every_event(node: Path) -> None:
     events = [json.loads(line) for line in lines]
     assert [e["step"] for e in events if e["event"] == "ok"].count("preflight") == 2
     assert {e["boot"] for e in events} == {"boot-1"}
+
+
+class Enough(BaseException):
+    """Ends an agent that would go on for ever."""
+
+
+@pytest.fixture
+def rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let an agent live for five rounds."""
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 5:
+            raise Enough
+
+    monkeypatch.setattr("firstboot.__main__.time.sleep", sleep)
+    yield
+    logging.getLogger("firstboot.commands").setLevel(logging.NOTSET)
+
+
+def test_a_complete_node_answers_whatever_else_is_wrong(
+    node: Path, rounds: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del rounds
+    latches.set_once(node, latches.COMPLETE, "")
+    lay_machine(node, name="nero")  # refused at every round
+    started: list[Meeting] = []
+
+    def start(meeting: Meeting) -> None:
+        started.append(meeting)
+
+    monkeypatch.setattr(Meeting, "start", start)
+    with pytest.raises(Enough):
+        ksnode(node, "agent")
+    assert len(started) == 5
+    lines = (node / "var/lib/ksbuild/journal.jsonl").read_text().splitlines()
+    assert len(lines) == 2, "what stays the same is told once"
+
+
+def test_a_cut_between_latch_and_verdict_is_made_good(
+    node: Path, rounds: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del rounds
+    lay_machine(node, name="nero")
+    ksnode(node, "run")
+    latches.set_once(node, latches.COMPLETE, "")
+    monkeypatch.setattr(Meeting, "start", lambda _: None)
+    with pytest.raises(Enough):
+        ksnode(node, "agent")
+    assert result(node)["verdict"] == "complete"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firstboot.files import ConfigFile
+from firstboot.configfile import ConfigFile
 from firstboot.render import render
 from tests.firstboot.conftest import an_identity
 

@@ -106,13 +106,13 @@ def test_preflight_refuses(
     assert caught.value.way_out
 
 
-def test_crossover_from_nothing(context: Context, run: ScriptedRun, told: Told) -> None:
+def test_crossover_from_nothing(context: Context, run: ScriptedRun) -> None:
     step = CrossoverBond(context)
     run.expect(SHOW_LINKS, json.dumps(LINKS))
     missing = step.check()
     assert missing[-1] == "there is no bond0"
     assert len(missing) == 6
-    assert told.events == [("crossover", "note", f"no such port: {MACS[2]}")]
+    assert step.remark() == f"no such port: {MACS[2]}"
     run.expect("nmcli general reload conf").expect("nmcli connection reload")
     run.expect("nmcli --wait 90 connection up id ks-bond0")
     step.apply()
