@@ -7,6 +7,7 @@ import hashlib
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -107,13 +108,28 @@ def demo_source() -> Path:
 @pytest.fixture(scope="session")
 def el9_iso(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An ISO laid out as an AlmaLinux 9 DVD; its kernel and initrd are the demonstration's."""
-    place = _kept("el9", _digest(demo_source, Path(__file__)))
+    return _mastered("el9", demo_source, tmp_path_factory, master)
+
+
+@pytest.fixture(scope="session")
+def pungi9_iso(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same files, mastered the other way that pungi knows: genisoimage and isohybrid."""
+    return _mastered("pungi9", demo_source, tmp_path_factory, master_pungi)
+
+
+def _mastered(
+    kind: str,
+    demo_source: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    mastered_by: Callable[[Path, Path], None],
+) -> Path:
+    place = _kept(kind, _digest(demo_source, Path(__file__)))
     if not place.exists():
-        folder = tmp_path_factory.mktemp("el9")
+        folder = tmp_path_factory.mktemp(kind)
         el9_tree(demo_source, folder / "tree")
-        master(folder / "tree", folder / "el9.iso")
+        mastered_by(folder / "tree", folder / "new.iso")
         # Another file system than the temporary folder's would make a rename fail.
-        shutil.copyfile(folder / "el9.iso", place.with_suffix(".part"))
+        shutil.copyfile(folder / "new.iso", place.with_suffix(".part"))
         place.with_suffix(".part").rename(place)
     return place
 
@@ -121,7 +137,7 @@ def el9_iso(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 def el9_tree(demo_source: Path, tree: Path) -> None:
     """Lay the demonstration's loaders, kernel and initrd out as on an EL9 medium."""
     with open_source(demo_source) as source:
-        for name in (*REQUIRED, "images/efiboot.img"):
+        for name in REQUIRED:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes(source.read(name))
     for name in ("EFI/BOOT/mmx64.efi", "EFI/BOOT/fonts/unicode.pf2"):
@@ -131,6 +147,22 @@ def el9_tree(demo_source: Path, tree: Path) -> None:
     (tree / "isolinux/isolinux.cfg").write_text("default vesamenu.c32\n")
     (tree / ".treeinfo").write_text(TREEINFO)
     (tree / ".discinfo").write_text(DISCINFO)
+    efiboot(tree)
+
+
+def efiboot(tree: Path) -> None:
+    """Make images/efiboot.img as lorax' mkefiboot does: a FAT of EFI/ and half a MiB of room."""
+    image = tree / "images/efiboot.img"
+    image.unlink(missing_ok=True)
+    content = sum(file.stat().st_size + 2048 for file in (tree / "EFI").rglob("*"))
+    size_kib = str(content // 1024 + 512)
+    quietly(["mkfs.msdos", "-C", "-n", "ANACONDA", "-i", "4b534255", str(image), size_kib])
+    quietly(["mcopy", "-s", "-i", str(image), str(tree / "EFI"), "::"])
+
+
+def quietly(command: list[str]) -> None:
+    """Run a program that has to succeed."""
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def master(tree: Path, iso: Path, *, bootable: bool = True) -> None:
@@ -139,8 +171,14 @@ def master(tree: Path, iso: Path, *, bootable: bool = True) -> None:
     boot += " -no-emul-boot -eltorito-alt-boot -e images/efiboot.img -no-emul-boot"
     boot += " -isohybrid-mbr /usr/lib/ISOLINUX/isohdpfx.bin -isohybrid-gpt-basdat"
     names = ["-R", "-J", "-V", EL9_LABEL, "-o", str(iso), str(tree)]
-    subprocess.run(
-        ["xorriso", "-as", "mkisofs", "-quiet", *(boot.split() if bootable else ()), *names],
-        check=True,
-        capture_output=True,
-    )
+    quietly(["xorriso", "-as", "mkisofs", "-quiet", *(boot.split() if bootable else ()), *names])
+
+
+def master_pungi(tree: Path, iso: Path) -> None:
+    """Write an ISO as pungi does without createiso_use_xorrisofs (pungi/createiso.py)."""
+    options = "-untranslated-filenames -J -joliet-long -rational-rock -translation-table"
+    options += " -input-charset utf-8 -b isolinux/isolinux.bin -c isolinux/boot.cat -no-emul-boot"
+    options += " -boot-load-size 4 -boot-info-table -eltorito-alt-boot -e images/efiboot.img"
+    names = ["-no-emul-boot", "-V", EL9_LABEL, "-o", str(iso), str(tree)]
+    quietly(["genisoimage", "-quiet", *options.split(), *names])
+    quietly(["isohybrid", "--uefi", str(iso)])
