@@ -5,13 +5,11 @@ from collections.abc import Iterable, Iterator
 
 from builder.packages.index import Index, dependency, provides
 from builder.packages.installable import Installable, needs
-from builder.packages.kernel import installed_side_by_side
 from builder.packages.model import Package, Problem
 from builder.packages.rich import Dependency, Operation
 from builder.packages.version import Capability, satisfies
-from builder.packages.wording import conflict, missing, obsoleted
+from builder.packages.wording import boolean_conflict, conflict, missing, obsoleted
 
-_CONDITIONAL = ("if", "unless")
 _WISH = "recommended"
 
 
@@ -43,6 +41,10 @@ class Closure:
         self._wishes += conditional
         while self._queue or self._more():
             self._need(*self._queue.popleft())
+        for package in self.chosen:
+            for capability in package.conflicts:
+                if capability.name.startswith("(") and self._satisfied(dependency(capability)):
+                    self._report(capability, package, boolean_conflict(package, capability))
 
     def _more(self) -> bool:
         """Queue what became due by what was chosen meanwhile; wishes come last, one by one."""
@@ -61,9 +63,9 @@ class Closure:
     def _due(self, operation: Operation) -> Iterator[Dependency]:
         """What a condition asks for now and is neither there nor known to be impossible."""
         part: Dependency = operation
-        while isinstance(part, Operation) and part.operator in _CONDITIONAL:
+        while isinstance(part, Operation) and part.operator == "if":
             first, condition, *otherwise = part.operands
-            if self._satisfied(condition) == (part.operator == "if"):
+            if self._satisfied(condition):
                 part = first
             elif otherwise:
                 part = otherwise[0]
@@ -74,8 +76,14 @@ class Closure:
 
     def _satisfied(self, need: Dependency) -> bool:
         if isinstance(need, Operation):
-            if need.operator in _CONDITIONAL:
+            if need.operator == "if":
                 return not any(self._due(need))
+            if need.operator == "unless":
+                # rpm allows it in conflicts only.
+                first, condition, *otherwise = need.operands
+                return any(
+                    map(self._satisfied, otherwise if self._satisfied(condition) else [first])
+                )
             if need.operator in ("and", "or"):
                 return (all if need.operator == "and" else any)(map(self._satisfied, need.operands))
         return any(package in self.chosen for package in self._index.candidates(need))
@@ -85,7 +93,7 @@ class Closure:
             return
         if not isinstance(need, Operation) or need.operator in ("with", "without"):
             self._pick(need, package, why)
-        elif need.operator in _CONDITIONAL:
+        elif need.operator == "if":
             self._conditions.append((need, package, why))
         elif need.operator == "and":
             self._queue.extend((part, package, why) for part in need.operands)
@@ -102,7 +110,12 @@ class Closure:
     def _pick(self, need: Dependency, package: Package | None, why: str) -> None:
         candidates = self._index.candidates(need)
         sound = [p for p in candidates if p not in self._installable.broken]
-        if usable := self._usable(need):
+        successor = self._index.obsoleted_by(sound[0]) if sound and package is None else None
+        if successor and successor not in self._installable.broken:
+            # Like dnf: what is wanted by name gives way; what is needed is taken as it is.
+            self.notices.append(obsoleted(sound[0], successor))
+            self._need(Capability(successor.name), None, why)
+        elif usable := self._usable(need):
             self._choose(usable[0], package, why)
         elif sound:
             blockers = self._blockers(sound[0])
@@ -134,8 +147,6 @@ class Closure:
         self._queue.extend((need, package, "") for need in needs(package))
         if self._weak:
             self._wishes += map(dependency, package.recommends)
-        if newer := self._index.obsoleted_by(package):
-            self.notices.append(obsoleted(package, newer))
 
     def _blockers(self, package: Package) -> set[Package]:
         """Which of the chosen packages it cannot be installed with."""
@@ -154,14 +165,14 @@ class Closure:
         return found - {package}
 
     def _other_versions(self, package: Package) -> Iterator[Package]:
-        if not installed_side_by_side(package):
-            for other in self._names.get(package.name, ()):
-                if other.evr != package.evr or other.arch == package.arch:
-                    yield other
+        # Kernels could be installed side by side, but only one of them would boot.
+        for other in self._names.get(package.name, ()):
+            if other.evr != package.evr or other.arch == package.arch:
+                yield other
 
 
 def _conditional(need: Dependency) -> bool:
-    return isinstance(need, Operation) and need.operator in _CONDITIONAL
+    return isinstance(need, Operation) and need.operator == "if"
 
 
 def named(package: Package, capability: Capability) -> bool:

@@ -11,7 +11,7 @@ from builder.packages.errors import RepositoryError
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A signing key: where its file is, and the fingerprint of every key in that file."""
+    """Where a file of keys is, and the fingerprints that may be in it: anything else is refused."""
 
     url: str
     fingerprints: tuple[str, ...]
@@ -76,7 +76,8 @@ _STREAM = _at(
 _RHEL = _at(
     {n: f"https://cdn.redhat.com/content/dist/rhel9/9/x86_64/{n.lower()}/os/" for n in _NAMES},
     Key(
-        # https://access.redhat.com/security/team/key: release key 2 and auxiliary key 3.
+        # https://access.redhat.com/security/team/key: release key 2 is in this file; the DVD's
+        # RPM-GPG-KEY-redhat-release also has auxiliary key 3.
         "https://www.redhat.com/security/data/fd431d51.txt",
         (
             "567E347AD0044ADE55BA8A5F199E2F91FD431D51",
@@ -85,8 +86,9 @@ _RHEL = _at(
     ),
 )
 
-# elrepo-release 9.5: /etc/yum.repos.d/elrepo.repo, first "baseurl", over https. Two keys sign:
-# fingerprints as elrepo.org's front page and dnf's question at their first use give them.
+# elrepo-release 9.5 (github.com/elrepo/packages): elrepo.repo, first "baseurl", over https, and its
+# two keys. distribution-gpg-keys has neither; the fingerprints are what elrepo.org publishes and
+# dnf shows when it imports them.
 ELREPO = KnownRepository(
     "ELRepo",
     "https://elrepo.org/linux/elrepo/el9/x86_64/",

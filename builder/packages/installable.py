@@ -46,7 +46,7 @@ class Installable:
     def possible(self, need: Dependency) -> bool:
         """Whether something that is not broken satisfies it; a condition may simply not hold."""
         if isinstance(need, Operation):
-            if need.operator in ("if", "unless"):
+            if need.operator == "if":
                 return True
             if need.operator in ("and", "or"):
                 return (all if need.operator == "and" else any)(map(self.possible, need.operands))

@@ -63,7 +63,7 @@ class Problem:
     """Why something wanted cannot be installed as wanted.
 
     `kind` is stable: missing, group, modular, excluded, conflict, kernel-pair are errors;
-    obsoleted and kernel-release (both installable) are not.
+    obsoleted, older-kernel and kernel-release are what to know about something installable.
     """
 
     kind: str
@@ -73,7 +73,7 @@ class Problem:
     @property
     def fatal(self) -> bool:
         """Whether the installer would stop, or install what does not work."""
-        return self.kind not in ("obsoleted", "kernel-release")
+        return self.kind not in ("obsoleted", "older-kernel", "kernel-release")
 
 
 @dataclass(frozen=True, slots=True)

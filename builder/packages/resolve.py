@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from builder.packages.closure import Closure
 from builder.packages.index import Index
-from builder.packages.kernel import check_pairs
+from builder.packages.kernel import check_pairs, older_kernel
 from builder.packages.model import Package, Repository, Resolution
 from builder.packages.version import Capability
 from builder.packages.wanted import Wanted, read
@@ -49,8 +49,11 @@ def resolve(
     pairs = check_pairs(chosen)
     # The pair's own problem says more than "kernel >= X is missing" does.
     told = {module for module, problem in pairs if problem.fatal}
+    older = older_kernel(chosen, index)
     others = [problem for problem, package in best.problems if package not in told]
-    return Resolution(chosen, (*lines.problems, *others, *best.notices, *(p for _, p in pairs)))
+    return Resolution(
+        chosen, (*lines.problems, *others, *best.notices, *(p for _, p in pairs), *older)
+    )
 
 
 def _attempt(index: Index, lines: Wanted, barred: set[Package], *, weak: bool) -> Closure:

@@ -50,6 +50,15 @@ def conflict(package: Package, blockers: Iterable[Package], why: str) -> Problem
     )
 
 
+def boolean_conflict(package: Package, capability: Capability) -> Problem:
+    """`package` conflicts with a combination of what is chosen."""
+    return Problem(
+        "conflict",
+        f"{package} of {package.repository} conflicts with {capability}, which is chosen, too",
+        "remove one of them",
+    )
+
+
 def obsoleted(package: Package, newer: Package) -> Problem:
     """Another package replaces `package`."""
     return Problem(
