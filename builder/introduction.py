@@ -7,13 +7,15 @@ go on the medium and are worthless once the pair is formed.
 
 import datetime
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from builder.plan.trust import Introduction, Leaf
 
 # Nodes do not look at the time (new hardware has no clock); 99991231235959Z means "no end" (RFC
 # 5280, 4.1.2.5).
@@ -29,71 +31,102 @@ class KeysError(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Leaf:
-    """PEM texts of one node: its certificate, its key, and the CA's certificate."""
-
-    certificate: str
-    key: str
-    ca: str
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Introduction:
-    """A leaf per node name."""
-
-    leaves: dict[str, Leaf]
-
-    def of(self, node: str) -> Leaf:
-        """The leaf of that node."""
-        return self.leaves[node]
-
-
 def load_or_make(folder: Path, pair_id: str, nodes: list[str]) -> Introduction:
     """The pair's introduction from `folder`, made there (0700, keys 0600) where it is missing.
 
-    Raises KeysError when the folder is open to others, belongs to another pair, or is incomplete.
+    A certificate that is missing beside its key is made anew from that key: a cut while it was
+    written costs nothing, and nodes that know the key go on knowing it. Raises KeysError when the
+    folder is open to others, belongs to another pair, or holds what cannot be used.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if folder.stat().st_mode & 0o077:
         raise KeysError(f"{folder} can be read by others", f"chmod 700 {folder}")
-    if not (folder / "ca.crt").exists():
-        _make_ca(folder, pair_id)
-    ca = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
-    if _common_name(ca) != pair_id:
-        raise KeysError(
-            f"{folder} holds the keys of pair {_common_name(ca)}, not of {pair_id}",
-            "give this pair a folder of its own with --keys",
-        )
+    ca = _ca(folder, pair_id)
     leaves = {}
     for node in nodes:
-        if not (folder / f"{node}.crt").exists():
-            _make_leaf(folder, ca, node)
-        certificate = (folder / f"{node}.crt").read_text()
-        key = _private(folder / f"{node}.key").decode()
-        leaves[node] = Leaf(certificate, key, (folder / "ca.crt").read_text())
+        certificate = _leaf(folder, ca, node)
+        key = (folder / f"{node}.key").read_text()
+        leaves[node] = Leaf(_text(certificate), key, _text(ca))
     return Introduction(leaves)
 
 
-def _make_ca(folder: Path, pair_id: str) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+def _ca(folder: Path, pair_id: str) -> x509.Certificate:
+    certificate = _certificate(folder / "ca.crt")
+    if certificate is None:
+        certificate = _sign_ca(_key(folder / "ca.key"), pair_id)
+        _write(folder / "ca.crt", _text(certificate).encode(), 0o644)
+    if (found := _common_name(certificate)) != pair_id:
+        raise KeysError(
+            f"{folder} holds the keys of pair {found}, not of {pair_id}",
+            "give this pair a folder of its own with --keys",
+        )
+    return certificate
+
+
+def _leaf(folder: Path, ca: x509.Certificate, node: str) -> x509.Certificate:
+    certificate = _certificate(folder / f"{node}.crt")
+    if certificate is None:
+        certificate = _sign_leaf(folder, ca, node, _key(folder / f"{node}.key"))
+        _write(folder / f"{node}.crt", _text(certificate).encode(), 0o644)
+    elif not (folder / f"{node}.key").exists():
+        raise KeysError(f"{folder / f'{node}.key'} is missing", _restore(folder))
+    key = _key(folder / f"{node}.key")
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        raise KeysError(
+            f"{node}.crt in {folder} is not from its ca.crt", _restore(folder)
+        ) from None
+    if certificate.public_key() != key.public_key():
+        raise KeysError(f"{node}.crt and {node}.key in {folder} do not fit", _restore(folder))
+    return certificate
+
+
+def _restore(folder: Path) -> str:
+    return f"restore it from a backup, or move {folder} away and build for both nodes anew"
+
+
+def _certificate(path: Path) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise KeysError(f"{path} is no certificate", _restore(path.parent)) from None
+
+
+def _key(path: Path) -> ec.EllipticCurvePrivateKey:
+    """The key at `path`, made there if there is none."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError:
+        made = ec.generate_private_key(ec.SECP256R1())
+        _write(path, _pem(made), 0o600)
+        return made
+    except ValueError:
+        raise KeysError(f"{path} is no private key", _restore(path.parent)) from None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise KeysError(f"{path} is not a key ksbuild made", _restore(path.parent))
+    return key
+
+
+def _sign_ca(key: ec.EllipticCurvePrivateKey, pair_id: str) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, pair_id)])
-    usage = _usage(signs_certificates=True)
     builder = _builder(name, name, key.public_key(), key.public_key())
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    certificate = builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
-    _write(folder / "ca.key", _pem(key), 0o600)
-    _write(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+    usage = _usage(signs_certificates=True)
+    return builder.add_extension(usage, critical=True).sign(key, hashes.SHA256())
 
 
-def _make_leaf(folder: Path, ca: x509.Certificate, node: str) -> None:
-    ca_key = serialization.load_pem_private_key(_private(folder / "ca.key"), password=None)
-    if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise KeysError(f"{folder / 'ca.key'} is not the key ksbuild made", "restore it")
-    key = ec.generate_private_key(ec.SECP256R1())
+def _sign_leaf(
+    folder: Path, ca: x509.Certificate, node: str, key: ec.EllipticCurvePrivateKey
+) -> x509.Certificate:
+    if not (folder / "ca.key").exists():
+        raise KeysError(f"{folder / 'ca.key'} is missing", _restore(folder))
+    ca_key = _key(folder / "ca.key")
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, node)])
     uses = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    certificate = (
+    return (
         _builder(name, ca.subject, key.public_key(), ca_key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
@@ -101,8 +134,6 @@ def _make_leaf(folder: Path, ca: x509.Certificate, node: str) -> None:
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(node)]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    _write(folder / f"{node}.key", _pem(key), 0o600)
-    _write(folder / f"{node}.crt", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
 
 
 def _builder(
@@ -152,18 +183,17 @@ def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
-def _private(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise KeysError(
-            f"{path} is missing", f"restore it from a backup, or move {path.parent} away"
-        ) from None
+def _text(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def _write(path: Path, content: bytes, mode: int) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    """A new file that is there whole or not at all."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(handle, "wb") as out:
         out.write(content)
         out.flush()
         os.fsync(out.fileno())
+    new.rename(path)

@@ -1,5 +1,6 @@
 """A profile's plan, for every command that needs one."""
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -23,9 +24,12 @@ def make_plan(profile: Path, keys: Path | None, *, keep: bool) -> "Plan":
     checked = loaded.profile
     names = [node.name for node in checked.node]
     keys = keys or profile.with_suffix(".keys")
-    if keep or keys.exists():
+    if keep:
         introduction = load_or_make(keys, checked.pair.id, names)
     else:
-        with TemporaryDirectory() as throwaway:
-            introduction = load_or_make(Path(throwaway) / "keys", checked.pair.id, names)
+        with TemporaryDirectory() as throwaway:  # 0700
+            copy = Path(throwaway) / "keys"
+            if keys.is_dir():
+                shutil.copytree(keys, copy)
+            introduction = load_or_make(copy, checked.pair.id, names)
     return plan(checked, introduction, archive(agent_sources()), templates())

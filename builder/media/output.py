@@ -54,12 +54,17 @@ def replacing(path: Path, *, force: bool, size: int = 0) -> Iterator[BinaryIO]:
 
 def _open(part: Path) -> BinaryIO:
     try:
-        # A part left by a killed run is nobody's work: "w" empties it.
-        return part.open("w+b")
+        # A part left by a killed run is nobody's work. 0600: media carry introduction keys.
+        part.unlink(missing_ok=True)
+        return open(part, "x+b", opener=_private)
     except OSError as error:
         raise OutputError(
             f"{part}: {error.strerror}", "choose a folder you may write to with --output"
         ) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def check_target(path: Path, *, force: bool) -> None:

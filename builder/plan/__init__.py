@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import jinja2
 
-from builder.introduction import Introduction
 from builder.plan import bootmenu, kickstart, manifest
 from builder.plan.bootmenu import Medium
 from builder.plan.disk import grain
+from builder.plan.trust import Introduction
 from builder.profile.model import NodeSection, Profile
 from firstboot.node import SCHEMA, Crossover, Identity, Node, Pair, Storage, plan_digest, to_json
 from firstboot.render import render as render_node

@@ -10,8 +10,8 @@ from pykickstart.errors import KickstartError as PykickstartError
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
-from builder.introduction import Leaf
 from builder.plan.disk import LINUX_RESERVED, os_partitions
+from builder.plan.trust import Leaf
 from builder.profile.model import NodeSection, Profile
 from firstboot.node import Identity, partition_uuid
 

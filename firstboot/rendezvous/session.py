@@ -104,7 +104,7 @@ class Meeting:
                 self._check_name(secrets.peer_name(connection))
                 wire.send(connection, self._state())
                 answer = wire.receive(connection, timeout_s=TALK_TIMEOUT_S)
-        except ssl.SSLEOFError:
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             raise NotMet(f"no answer from {where}: it closed the connection") from None
         except ssl.SSLError as error:
             raise NotMet(f"{where} is not of this pair: {error.reason or error}") from None

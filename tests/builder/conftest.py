@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.introduction import Introduction, Leaf
 from builder.plan import Plan, plan
+from builder.plan.trust import Introduction, Leaf
 from builder.profile.load import load
 from builder.resources import templates
 

@@ -51,6 +51,43 @@ def test_refusals(tmp_path: Path) -> None:
     (folder / "a.key").unlink()
     with pytest.raises(KeysError, match=r"a\.key is missing"):
         load_or_make(folder, PAIR, ["a"])
+    (folder / "a.crt").unlink()
+    (folder / "ca.key").unlink()
+    with pytest.raises(KeysError, match=r"ca\.key is missing"):
+        load_or_make(folder, PAIR, ["a"])
+    (folder / "ca.crt").write_text("junk")
+    with pytest.raises(KeysError, match="is no certificate"):
+        load_or_make(folder, PAIR, ["a"])
     folder.chmod(0o755)
     with pytest.raises(KeysError, match="read by others"):
         load_or_make(folder, PAIR, ["a"])
+
+
+def test_a_cut_while_making_costs_nothing(tmp_path: Path) -> None:
+    """Every file but the CA's key may be missing; what is there stays as it is."""
+    folder = tmp_path / "k"
+    load_or_make(folder, PAIR, ["a"])
+    keys = {name: (folder / name).read_bytes() for name in ("ca.key", "a.key")}
+    for name in ("a.crt", "ca.crt"):
+        (folder / name).unlink()
+        made = load_or_make(folder, PAIR, ["a"])
+        assert {name: (folder / name).read_bytes() for name in keys} == keys
+        subprocess.run(
+            ["openssl", "verify", "-x509_strict", "-CAfile", folder / "ca.crt", folder / "a.crt"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+    assert made.of("a").ca == (folder / "ca.crt").read_text()
+
+
+def test_a_leaf_of_another_ca_is_noticed(tmp_path: Path) -> None:
+    load_or_make(tmp_path / "one", PAIR, ["a"])
+    load_or_make(tmp_path / "two", PAIR, ["a"])
+    for name in ("a.crt", "a.key"):
+        (tmp_path / "one" / name).write_bytes((tmp_path / "two" / name).read_bytes())
+    with pytest.raises(KeysError, match=r"is not from its ca\.crt"):
+        load_or_make(tmp_path / "one", PAIR, ["a"])
+    load_or_make(tmp_path / "three", PAIR, ["a"])
+    key = (tmp_path / "one/a.key").read_bytes()
+    (tmp_path / "three/a.key").write_bytes(key)
+    with pytest.raises(KeysError, match="do not fit"):
+        load_or_make(tmp_path / "three", PAIR, ["a"])
