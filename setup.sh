@@ -1,5 +1,5 @@
 #!/bin/sh
-# Usage: setup.sh run|test|docs    Makes .venv from the hash-locked lists in requirements/.
+# Usage: setup.sh run|demo|test    Makes .venv from the hash-locked lists in requirements/.
 #
 # Never escalates: Debian packages are installed only when this already runs as root; otherwise the
 # one line to run is printed and the exit status is 6 ("environment", see docs/reference.md).
@@ -53,16 +53,18 @@ case $what in
   run) ;;
   *) echo "usage: setup.sh run|demo|test" >&2; exit 2 ;;
 esac
-list=requirements/run.txt
-[ "$what" = test ] && list=requirements/test.txt
-
-# A set-up that already fits is left alone, so that `make` costs nothing the second time.
-stamp=.venv/ksbuild-$(cat requirements/bootstrap.txt $list pyproject.toml | sha256sum | cut -c1-16)
-[ -e "$stamp" ] && exit 0
-echo "setup: making .venv from $list" >&2
+# A set-up that fits is left alone, and the one for tests serves for everything.
+fit() { # fit LIST: the stamp of a .venv made from that list
+  echo ".venv/ksbuild-$1-$(cat requirements/bootstrap.txt "requirements/$1.txt" pyproject.toml |
+    sha256sum | cut -c1-16)"
+}
+[ "$what" = test ] && list=test || list=run
+if [ -e "$(fit test)" ] || [ "$list" = run ] && [ -e "$(fit run)" ]; then exit 0; fi
+echo "setup: making .venv from requirements/$list.txt" >&2
 [ -x .venv/bin/python ] || "$python" -m venv .venv
+rm -f .venv/ksbuild-*
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install --require-hashes -r requirements/bootstrap.txt
-pip install --require-hashes --no-build-isolation -r $list
+pip install --require-hashes --no-build-isolation -r requirements/$list.txt
 pip install --no-deps --no-build-isolation --editable .
-touch "$stamp"
+touch "$(fit $list)"
