@@ -58,13 +58,13 @@ fit() { # fit LIST: the stamp of a .venv made from that list
   echo ".venv/ksbuild-$1-$(cat requirements/bootstrap.txt "requirements/$1.txt" pyproject.toml |
     sha256sum | cut -c1-16)"
 }
-[ "$what" = test ] && list=test || list=run
-if [ -e "$(fit test)" ] || [ "$list" = run ] && [ -e "$(fit run)" ]; then exit 0; fi
+if [ "$what" = test ]; then list="test"; else list="run"; fi
+if [ -e "$(fit test)" ] || [ -e "$(fit "$list")" ]; then exit 0; fi
 echo "setup: making .venv from requirements/$list.txt" >&2
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 rm -f .venv/ksbuild-*
 pip() { .venv/bin/python -m pip --quiet --disable-pip-version-check "$@"; }
 pip install --require-hashes -r requirements/bootstrap.txt
-pip install --require-hashes --no-build-isolation -r requirements/$list.txt
+pip install --require-hashes --no-build-isolation -r "requirements/$list.txt"
 pip install --no-deps --no-build-isolation --editable .
-touch "$(fit $list)"
+touch "$(fit "$list")"
