@@ -84,10 +84,9 @@ def both(number: int) -> bytes:
     return struct.pack("<I", number) + struct.pack(">I", number)
 
 
-def folder_record(raw: bytes, name: bytes) -> int:
+def folder_record(raw: bytearray, name: bytes) -> int:
     """Return where a folder's record in the primary root stands."""
-    root = struct.unpack_from("<I", raw, 16 * BLOCK + 158)[0] * BLOCK
-    at = root
+    at: int = struct.unpack_from("<I", raw, 16 * BLOCK + 158)[0] * BLOCK
     while raw[at]:
         if raw[at + 33 : at + 33 + raw[at + 32]].upper() == name and raw[at + 25] & 2:
             return at

@@ -41,8 +41,8 @@ def test_both_trees_list_them_sorted(tiny: Path, tmp_path: Path, tree: dict[str,
     for options in ([], ["-J"]):
         listing = said("isoinfo", *options, "-l", "-i", medium).split("Directory listing of")[1]
         found = [line.split("] ")[1].strip() for line in listing.splitlines() if "] " in line]
-        names = [re.split("[;.]", name)[0:2] for name in found[2:]]
-        assert names == sorted(names)
+        keys = [re.split("[;.]", name)[:2] for name in found[2:]]
+        assert keys == sorted(keys)
 
 
 def test_fat(tiny: Path, tmp_path: Path, tree: dict[str, bytes]) -> None:

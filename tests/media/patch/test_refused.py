@@ -42,8 +42,7 @@ def other_layout(source: Path, folder: Path, reason: str) -> None:
 
 
 def xorriso(tree: Path, iso: Path, *options: str) -> Path:
-    names = ["-V", EL9_LABEL, "-o", iso, tree]
-    said("xorriso", "-as", "mkisofs", "-quiet", *options, *names)
+    said("xorriso", "-as", "mkisofs", "-quiet", *options, "-V", EL9_LABEL, "-o", iso, tree)
     return iso
 
 
