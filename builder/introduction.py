@@ -197,3 +197,14 @@ def _write(path: Path, content: bytes, mode: int) -> None:
         out.flush()
         os.fsync(out.fileno())
     new.rename(path)
+
+
+def fingerprints(folder: Path) -> dict[str, str]:
+    """Name -> sha256 of each certificate in `folder`, the CA's first. Raises KeysError."""
+    names = sorted((path.stem for path in folder.glob("*.crt")), key=lambda n: (n != "ca", n))
+    found = {}
+    for name in names:
+        certificate = _certificate(folder / f"{name}.crt")
+        if certificate is not None:
+            found[name] = certificate.fingerprint(hashes.SHA256()).hex()
+    return found

@@ -3,7 +3,10 @@
 import click
 
 from builder.cli.demo_source import demo_source
+from builder.cli.doctor import completion, doctor
+from builder.cli.init import init
 from builder.cli.iso import iso
+from builder.cli.keys import hash_password, keys
 from builder.cli.plan import plan, render
 from builder.cli.validate import explain, schema, validate
 
@@ -18,10 +21,15 @@ def main() -> None:
     """
 
 
+main.add_command(init)
 main.add_command(validate)
 main.add_command(explain)
 main.add_command(schema)
 main.add_command(plan)
 main.add_command(render)
 main.add_command(iso)
+main.add_command(keys)
+main.add_command(hash_password)
+main.add_command(doctor)
+main.add_command(completion)
 main.add_command(demo_source)

@@ -114,7 +114,7 @@ class StorageSection(Strict):
 
     os_gib: Annotated[int, Field(ge=16, le=512)] = 36
     """GiB for the operating system at the head of the disk."""
-    raid_strip_kib: Annotated[int, Field(ge=4, le=4096)] | None = None
+    raid_strip_kib: Literal[4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096] | None = None
     """KiB the RAID controller writes to one disk before the next, if it does not tell by itself."""
     raid_data_disks: Annotated[int, Field(ge=1, le=64)] = 1
     """Disks of the array that carry data: RAID 5 of eight has seven."""

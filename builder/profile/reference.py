@@ -1,7 +1,8 @@
 """The manual's page of keys and the JSON Schema for editors, both from the model."""
 
+import json
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -79,8 +80,8 @@ def _type(annotation: Any) -> str:
     arguments = [a for a in get_args(annotation) if a is not type(None)]
     if get_origin(annotation) is list:
         return f"list of {_type(arguments[0])}"
-    if all(isinstance(argument, str) for argument in arguments):
-        return " or ".join(f'`"{argument}"`' for argument in arguments)
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{json.dumps(argument)}`" for argument in arguments)
     return _type(arguments[0])
 
 

@@ -121,7 +121,7 @@ WebUrl = Annotated[Text, Field(pattern=r"^https?://[^\s\"'\\@]+$")]
 ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 Package = Annotated[str, Field(pattern=r"^[@A-Za-z0-9][A-Za-z0-9_.+:^@-]*$", max_length=128)]
-KernelArgument = Annotated[str, Field(pattern=r"^[!#-&(-~]+$", max_length=200)]
+KernelArgument = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.,:=/@%+-]+$", max_length=200)]
 # IFNAMSIZ - 1; what the kernel and udev take for an interface name (systemd.net-naming-scheme(7)).
 InterfaceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_.-]{0,14}$")]
 Vlan = Annotated[int, Field(ge=1, le=4094)]

@@ -1,0 +1,136 @@
+"""New profiles, keys and hashes from the command line."""
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from passlib.hash import sha512_crypt
+
+from builder.cli import main
+from builder.introduction import load_or_make
+from builder.profile.load import load
+from builder.profile.problems import ProfileError
+
+SERVER = """
+[server]
+serial = "{serial}"
+
+[[port]]
+name = "eno1"
+mac = "00:25:B3:22:D9:{first}C"
+carrier = true
+
+[[port]]
+name = "eno2"
+mac = "00:25:B3:22:D9:{first}D"
+carrier = true
+
+[[port]]
+name = "eno3"
+mac = "00:25:B3:22:D9:{first}E"
+carrier = false
+
+[[disk]]
+name = "sda"
+size_gib = 931
+wwn = "0x600508b1001c{serial}"
+
+[bmc]
+address = "10.0.1.{host}"
+"""
+
+
+def ksbuild(*arguments: "str | Path", stdin: str = "") -> Result:
+    return CliRunner().invoke(
+        main, [str(a) for a in arguments], input=stdin, catch_exceptions=False
+    )
+
+
+def test_the_example_has_an_id_of_its_own(tmp_path: Path) -> None:
+    ids = set()
+    for name in ("a.toml", "b.toml"):
+        said = ksbuild("init", "--example", tmp_path / name)
+        assert said.exit_code == 0
+        assert f"next: ksbuild validate {tmp_path / name}" in said.output
+        ids.add(load(tmp_path / name).profile.pair.id)
+    assert len(ids) == 2
+    assert ksbuild("init", "--example", tmp_path / "a.toml").exit_code == 5
+
+
+def test_from_two_described_servers(tmp_path: Path) -> None:
+    key = tmp_path / "id.pub"
+    key.write_text("ssh-ed25519 " + "A" * 68 + " me@here\n")
+    for n, name in enumerate(("one", "two")):
+        text = SERVER.format(serial=f"CZC{n}", first=n, host=10 + n)
+        (tmp_path / f"{name}.toml").write_text(text)
+    profile = tmp_path / "pair.toml"
+    answers = ["p1", "ada", "bob", "10.0.0.21/24", "10.0.0.22/24", "10.0.0.1", str(key), ""]
+    said = ksbuild(
+        "init", profile, "--hardware", tmp_path / "one.toml", tmp_path / "two.toml",
+        stdin="\n".join(answers) + "\n",
+    )  # fmt: skip
+    assert said.exit_code == 0, said.output
+    made = load(profile).profile
+    assert [node.name for node in made.node] == ["ada", "bob"]
+    assert [node.serial for node in made.node] == ["CZC0", "CZC1"]
+    assert made.node[0].uplink.ports == ["00:25:B3:22:D9:0C"]
+    assert made.node[0].crossover.ports == ["00:25:B3:22:D9:0D"], "the port without carrier is out"
+    assert made.node[1].disk.wwn == "0x600508b1001cCZC1"
+    assert "name eno3, mac 00:25:B3:22:D9:0E, carrier False" in profile.read_text()
+
+
+def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:
+    from builder.profile.new import Answers, Server, text
+
+    answers = Answers("p", ("a", "b"), ("10.0.0.1/24", "10.0.0.2/24"), "10.0.0.9", "FILL-IN", "x")
+    profile = tmp_path / "p.toml"
+    profile.write_text(text(answers, [Server(), Server()]))
+    with pytest.raises(ProfileError) as caught:
+        load(profile)
+    keys = {problem.key for problem in caught.value.problems}
+    assert {"access.ssh_keys[0]", "node[0].uplink.ports[0]", "node[1].fencing[0].address"} <= keys
+
+
+@pytest.mark.parametrize("content", ["", "[server]\nserial = 'x'", "not toml ["])
+def test_a_description_that_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "one.toml").write_text(content)
+    said = ksbuild("init", tmp_path / "p.toml", "--hardware", *[tmp_path / "one.toml"] * 2)
+    assert said.exit_code == 6
+    assert "Describe this server" in said.stderr
+    assert not (tmp_path / "p.toml").exists()
+
+
+def test_keys_show_fingerprints_and_no_key(tmp_path: Path) -> None:
+    profile = tmp_path / "p.toml"
+    assert ksbuild("init", "--example", profile).exit_code == 0
+    assert ksbuild("keys", "show", profile).exit_code == 6
+    load_or_make(tmp_path / "p.keys", load(profile).profile.pair.id, ["justinian", "julius"])
+    said = ksbuild("keys", "show", profile)
+    assert re.fullmatch(
+        r"[0-9a-f]{64}  ca\n[0-9a-f]{64}  julius\n[0-9a-f]{64}  justinian\n", said.output
+    )
+
+
+def test_hash_password() -> None:
+    said = ksbuild("hash-password", stdin="correct horse\ncorrect horse\n")
+    assert sha512_crypt.verify("correct horse", said.stdout.split()[-1])
+    assert "correct horse" not in said.output
+
+
+def test_doctor_finds_this_machine_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    said = ksbuild("doctor")
+    assert said.exit_code == 0
+    assert "BAD" not in said.output
+    monkeypatch.setattr("builder.cli.doctor.NEEDED", ("no-such-library",))
+    said = ksbuild("doctor")
+    assert said.exit_code == 6
+    assert "BAD  no-such-library is not installed" in said.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str) -> None:
+    said = ksbuild("completion", shell)
+    assert said.exit_code == 0
+    assert "_KSBUILD_COMPLETE" in said.output
