@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from builder.packages.index import Index, dependency, provides
 from builder.packages.installable import Installable, needs
+from builder.packages.kernel import installed_side_by_side
 from builder.packages.model import Package, Problem
 from builder.packages.rich import Dependency, Operation
 from builder.packages.version import Capability, satisfies
@@ -14,10 +15,14 @@ _WISH = "recommended"
 
 
 class Closure:
-    """`chosen` maps packages to why; `problems` come with the package that has them, if any."""
+    """`chosen` maps packages to why; `problems` come with the package that has them, if any.
+
+    `ways_out` are packages without one of which another attempt may do better.
+    """
 
     def __init__(self, index: Index, barred: frozenset[Package], *, weak: bool) -> None:
         self._index = index
+        self._barred = barred
         self._weak = weak
         self._installable = Installable(index, barred)
         self._queue: deque[tuple[Dependency, Package | None, str]] = deque()
@@ -27,8 +32,9 @@ class Closure:
         self._obsoletes: dict[str, list[tuple[Capability, Package]]] = {}
         self._names: dict[str, list[Package]] = {}
         self._reported: set[Dependency] = set()
+        self._told: set[Package] = set()
         self.chosen: dict[Package, str] = {}
-        self.in_the_way: set[Package] = set()
+        self.ways_out: list[Package] = []
         self.problems: list[tuple[Problem, Package | None]] = []
         self.notices: list[Problem] = []
 
@@ -45,6 +51,10 @@ class Closure:
             for capability in package.conflicts:
                 if capability.name.startswith("(") and self._satisfied(dependency(capability)):
                     self._report(capability, package, boolean_conflict(package, capability))
+
+    def without(self) -> Iterator[frozenset[Package]]:
+        """What to bar in further attempts."""
+        return (self._barred | {package} for package in self.ways_out)
 
     def _more(self) -> bool:
         """Queue what became due by what was chosen meanwhile; wishes come last, one by one."""
@@ -118,14 +128,25 @@ class Closure:
         elif usable := self._usable(need):
             self._choose(usable[0], package, why)
         elif sound:
-            blockers = self._blockers(sound[0])
-            self.in_the_way |= blockers
-            self._report(need, package, conflict(sound[0], blockers, self._why(package, why)))
-        elif candidates:
+            self._report_conflict(need, sound[0], package, why)
+        elif followed := [p for p in candidates if p not in self._barred]:
             # Its own needs cannot be met; following them shows which.
-            self._choose(candidates[0], package, why)
+            self._choose(followed[0], package, why)
+        elif candidates:
+            self._report_conflict(need, candidates[0], package, why)
         else:
             self._report(need, package, missing(self._index, need, self._why(package, why)))
+
+    def _report_conflict(
+        self, need: Dependency, candidate: Package, package: Package | None, why: str
+    ) -> None:
+        blockers = self._blockers(candidate)
+        if not self.ways_out:
+            self.ways_out = [*sorted(blockers, key=str), candidate]
+        if candidate in self._told:
+            self._reported.add(need)
+        self._told.add(candidate)
+        self._report(need, package, conflict(candidate, blockers, self._why(package, why)))
 
     def _report(self, need: Dependency, package: Package | None, problem: Problem) -> None:
         if need not in self._reported:
@@ -165,10 +186,10 @@ class Closure:
         return found - {package}
 
     def _other_versions(self, package: Package) -> Iterator[Package]:
-        # Kernels could be installed side by side, but only one of them would boot.
-        for other in self._names.get(package.name, ()):
-            if other.evr != package.evr or other.arch == package.arch:
-                yield other
+        if not installed_side_by_side(package):
+            for other in self._names.get(package.name, ()):
+                if other.evr != package.evr or other.arch == package.arch:
+                    yield other
 
 
 def _conditional(need: Dependency) -> bool:

@@ -2,12 +2,13 @@
 
 ELRepo's kmod packages require the kernel they were built for, or a newer one, and the symbols of
 the kernel's stable interface with their checksums (kmod-drbd9x.spec: `kernel >= X`,
-`kernel-core-uname-r >= X`, `kernel(symbol) = crc`).
+`kernel-core-uname-r >= X`, `kernel(symbol) = crc`). Several kernels may be installed at once, so
+dnf is content when an older kernel fits; but the newest one boots.
 """
 
 import re
 
-from builder.packages.index import Index, provides
+from builder.packages.index import provides
 from builder.packages.model import Package, Problem
 from builder.packages.version import Capability, Newest, split
 
@@ -15,19 +16,27 @@ _KERNEL = re.compile(r"kernel(-core)?(-uname-r)?")
 _SYMBOL = re.compile(r"k(ernel|sym)\(.*\)")
 
 
+def installed_side_by_side(package: Package) -> bool:
+    """Whether two versions may be installed together (dnf.conf(5), installonlypkgs)."""
+    return package.name in ("kernel", "kernel-core") or any(
+        capability.name == "installonlypkg(kernel)" for capability in package.provides
+    )
+
+
 def check_pairs(chosen: tuple[Package, ...]) -> list[tuple[Package, Problem]]:
-    """Check every chosen kmod package against the chosen kernel."""
+    """Check every chosen kmod package against the newest chosen kernel."""
     kernels = [p for p in chosen if p.name == "kernel-core"]
     kernels = kernels or [p for p in chosen if p.name == "kernel"]
     if not kernels:
         return []
     boots = max(kernels, key=lambda package: Newest(package.evr))
+    present = [p for p in chosen if not installed_side_by_side(p) or p.evr == boots.evr]
     problems: list[tuple[Package, Problem]] = []
     for module in (package for package in chosen if package.name.startswith("kmod-")):
         needs = [need for need in module.requires if _is_kernel(need)]
-        unmet = [need for need in needs if not any(provides(p, need) for p in chosen)]
+        unmet = [need for need in needs if not any(provides(p, need) for p in present)]
         versions = [n.evr for n in needs if n.flag and _KERNEL.fullmatch(n.name)]
-        built = max(versions, key=Newest, default="")
+        built = max(versions, key=Newest, default="").removeprefix("0:")
         if unmet:
             problems.append((module, _misfit(module, boots, built, unmet)))
         elif built and _generation(built) != _generation(boots.evr):
@@ -48,18 +57,6 @@ def _generation(evr: str) -> str:
     return split(evr)[2].partition(".")[0]
 
 
-def older_kernel(chosen: tuple[Package, ...], index: Index) -> list[Problem]:
-    """Say when the newest kernel there is was passed over, as dnf does for a module's sake."""
-    problems = []
-    for package in chosen:
-        newest = index.ordered(index.by_name[package.name], package.name)[0]
-        if package.name in ("kernel", "kernel-core") and newest.evr != package.evr:
-            text = f"{package} is chosen and not {newest}, which something wanted does not go with"
-            hint = "look for a module built for the newer kernel"
-            problems.append(Problem("older-kernel", text, hint))
-    return problems[:1]
-
-
 def _other_release(module: Package, boots: Package, built: str) -> Problem:
     return Problem(
         "kernel-release",
@@ -78,6 +75,6 @@ def _misfit(module: Package, boots: Package, built: str, unmet: list[Capability]
         "kernel-pair",
         f"{module} was built for kernel {built or 'of an unknown version'}, "
         f"and the kernel chosen is {_bare(boots)}: {why}",
-        "take module and kernel of the same minor release: another medium, another module "
-        "by --extra-packages, or the network repositories",
+        "take module and kernel of the same minor release: another medium, another module by "
+        "--extra-packages, the network repositories, or want an older kernel by kernel-VERSION",
     )

@@ -63,7 +63,7 @@ class Problem:
     """Why something wanted cannot be installed as wanted.
 
     `kind` is stable: missing, group, modular, excluded, conflict, kernel-pair are errors;
-    obsoleted, older-kernel and kernel-release are what to know about something installable.
+    obsoleted and kernel-release are what to know about something that can be installed.
     """
 
     kind: str
@@ -73,7 +73,7 @@ class Problem:
     @property
     def fatal(self) -> bool:
         """Whether the installer would stop, or install what does not work."""
-        return self.kind not in ("obsoleted", "older-kernel", "kernel-release")
+        return self.kind not in ("obsoleted", "kernel-release")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ finds an answer, the answer is right; where it finds none, it names what it saw.
 """
 
 import fnmatch
+from collections import deque
 from collections.abc import Iterable
 
 from builder.packages.closure import Closure
 from builder.packages.index import Index
-from builder.packages.kernel import check_pairs, older_kernel
+from builder.packages.kernel import check_pairs
 from builder.packages.model import Package, Repository, Resolution
 from builder.packages.version import Capability
 from builder.packages.wanted import Wanted, read
@@ -34,30 +35,25 @@ def resolve(
     repositories = tuple(repositories)
     lines = read(wanted, repositories)
     index = Index(repositories, lines.excluded)
-    best: Closure | None = None
-    barred: set[Package] = set()
+    best = _attempt(index, lines, frozenset(), weak=weak)
+    attempts = deque(best.without())
     for _ in range(_ATTEMPTS):
-        closure = _attempt(index, lines, barred, weak=weak)
-        if best is None or len(closure.problems) < len(best.problems):
-            best = closure
-        if not closure.problems or not closure.in_the_way - barred:
+        if not best.problems or not attempts:
             break
-        barred |= closure.in_the_way
-    if best is None:
-        raise AssertionError("there is always a first attempt")
+        closure = _attempt(index, lines, attempts.popleft(), weak=weak)
+        attempts += closure.without()
+        if len(closure.problems) < len(best.problems):
+            best = closure
     chosen = tuple(sorted(best.chosen, key=lambda package: (package.name, package.evr)))
     pairs = check_pairs(chosen)
     # The pair's own problem says more than "kernel >= X is missing" does.
     told = {module for module, problem in pairs if problem.fatal}
-    older = older_kernel(chosen, index)
     others = [problem for problem, package in best.problems if package not in told]
-    return Resolution(
-        chosen, (*lines.problems, *others, *best.notices, *(p for _, p in pairs), *older)
-    )
+    return Resolution(chosen, (*lines.problems, *others, *best.notices, *(p for _, p in pairs)))
 
 
-def _attempt(index: Index, lines: Wanted, barred: set[Package], *, weak: bool) -> Closure:
-    closure = Closure(index, frozenset(barred), weak=weak)
+def _attempt(index: Index, lines: Wanted, barred: frozenset[Package], *, weak: bool) -> Closure:
+    closure = Closure(index, barred, weak=weak)
     roots: list[tuple[Capability, str]] = []
     for line in lines.named:
         roots += [(capability, "wanted by the profile") for capability in _meant(index, line)]
@@ -67,12 +63,15 @@ def _attempt(index: Index, lines: Wanted, barred: set[Package], *, weak: bool) -
 
 
 def _meant(index: Index, line: str) -> list[Capability]:
-    """A name, else "name.arch", else a glob of names, else a capability as it stands."""
+    """A glob, name, name-version-release, either with .arch, or a capability as it stands."""
     if any(character in line for character in "*?["):
         return [Capability(name) for name in index.by_name if fnmatch.fnmatchcase(name, line)] or [
             Capability(line)
         ]
     name, _, architecture = line.rpartition(".")
     if line not in index.by_name and architecture in ("x86_64", "noarch", "i686"):
-        return [Capability(name)]
+        line = name
+    name, *version = line.rsplit("-", 2)
+    if line not in index.by_name and name in index.by_name:
+        return [Capability(name, "EQ", "-".join(version))]
     return [Capability(line)]

@@ -20,7 +20,8 @@ class Capability(NamedTuple):
 
     def __str__(self) -> str:
         words = {"EQ": "=", "LT": "<", "GT": ">", "LE": "<=", "GE": ">="}
-        return f"{self.name} {words[self.flag]} {self.evr}" if self.flag else self.name
+        evr = self.evr.removeprefix("0:")
+        return f"{self.name} {words[self.flag]} {evr}" if self.flag else self.name
 
 
 def vercmp(one: str, other: str) -> int:

@@ -43,6 +43,7 @@ def missing(index: Index, need: Dependency, why: str) -> Problem:
 def conflict(package: Package, blockers: Iterable[Package], why: str) -> Problem:
     """`package` cannot be installed together with `blockers`."""
     names = ", ".join(sorted(f"{blocker} of {blocker.repository}" for blocker in blockers))
+    names = names or "what else is wanted"
     return Problem(
         "conflict",
         f"{package} of {package.repository}, {why}, conflicts with {names}",

@@ -1,11 +1,13 @@
 """The resolver against real dnf, on the same real repositories."""
 
+import random
 from pathlib import Path
 
 import pytest
 
 from builder.packages.folder import read_folder
-from builder.packages.model import Resolution
+from builder.packages.known import home_of
+from builder.packages.model import Problem, Resolution
 from builder.packages.resolve import resolve
 from tests.packages.rpms import Rpm, dnf, repository
 
@@ -125,14 +127,8 @@ SHAPES: dict[str, tuple[list[Rpm], list[str]]] = {
     ),
     "boolean conflict, half": ([R("a", conflicts=("(b and c)",)), R("b"), R("c")], ["a", "b"]),
     "conflict unless": ([R("a", conflicts=("(b unless c)",)), R("b"), R("c")], ["a", "b", "c"]),
-    "older kernel": (
-        [
-            R("kernel-core", KERNEL, provides=("installonlypkg(kernel)",)),
-            R("kernel-core", NEWER, provides=("installonlypkg(kernel)",)),
-            R("m", requires=(f"kernel-core = {KERNEL}",)),
-        ],
-        ["kernel-core", "m"],
-    ),
+    "by version": ([R("a", "1-1"), R("a", "2-1")], ["a-1-1"]),
+    "by version and arch": ([R("a", "1-1"), R("a", "2-1")], ["a-1-1.noarch"]),
 }
 
 
@@ -149,3 +145,112 @@ def test_like_dnf(tmp_path: Path, shape: str) -> None:
     ours = resolve([read_folder(folder)], wanted)
     assert answer(ours) == dnf(tmp_path, {"repo": folder}, wanted), ours.problems
     assert all(p.text and p.hint and "\n" not in p.text + p.hint for p in ours.problems)
+
+
+def test_random_repositories_like_dnf(tmp_path: Path) -> None:
+    """Never a yes where dnf says no, and what is chosen, dnf installs to the letter."""
+    for seed in range(30):
+        rpms, wanted = random_rpms(random.Random(seed))  # noqa: S311
+        work = tmp_path / str(seed)
+        folder = repository(work / "repo", rpms)
+        ours = answer(resolve([read_folder(folder)], wanted))
+        theirs = dnf(work, {"repo": folder}, wanted)
+        assert (ours is None) == (theirs is None), seed
+        if ours is not None and ours != theirs:
+            # Both are right: the choice between older versions of this or that is free.
+            assert dnf(work, {"repo": folder}, sorted(ours)) == ours, seed
+
+
+def random_rpms(rng: random.Random) -> tuple[list[Rpm], list[str]]:
+    names = "abcdefgh"
+    return [
+        random_rpm(rng, names, name, version)
+        for name in names
+        for version in rng.sample([1, 2, 3], rng.choice([1, 1, 2, 3]))
+    ], rng.sample(names, rng.choice([1, 2, 3]))
+
+
+def random_rpm(rng: random.Random, names: str, name: str, version: int) -> Rpm:
+    requires, conflicts = [], []
+    for other in rng.sample(names.replace(name, ""), rng.choice([0, 1, 1, 2, 3])):
+        ranged = f"{other} {rng.choice(['>=', '<=', '=', '<', '>'])} {rng.choice([1, 2, 3])}"
+        match rng.randrange(20):
+            case 0:
+                conflicts.append(ranged)
+            case 1 | 2:
+                requires.append(f"({other} if {rng.choice(names)})")
+            case 3:
+                requires.append(f"({other} >= 1 with {other} < 3)")
+            case kind:
+                requires.append(ranged if kind < 10 else other)
+    return Rpm(name, f"{version}-1", tuple(requires), conflicts=tuple(conflicts))
+
+
+def test_weak_dependencies_like_dnf(tmp_path: Path) -> None:
+    rpms = [R("a", recommends=("b", "nowhere", "(d if e)")), R("b"), R("d"), R("e")]
+    folder = repository(tmp_path / "repo", rpms)
+    for weak in (False, True):
+        for wanted in (["a"], ["a", "e"]):
+            ours = resolve([read_folder(folder)], wanted, weak=weak)
+            assert answer(ours) == dnf(tmp_path, {"repo": folder}, wanted, weak=weak)
+
+
+def test_first_repository_wins_between_equals_and_newest_overall(tmp_path: Path) -> None:
+    one = repository(tmp_path / "one", [R("a", "1-1"), R("b", "1-1")])
+    two = repository(tmp_path / "two", [R("a", "1-1"), R("b", "2-1")])
+    chosen = resolve([read_folder(one), read_folder(two)], ["a", "b"]).chosen
+    assert [(str(p), p.repository) for p in chosen] == [
+        ("a-1-1.noarch", "one"),
+        ("b-2-1.noarch", "two"),
+    ]
+
+
+def test_excluded_like_dnf(tmp_path: Path) -> None:
+    folder = repository(tmp_path / "repo", [R("a", requires=("b",)), R("b"), R("c")])
+    assert dnf(tmp_path, {"repo": folder}, ["a"], excluded=["b"]) is None
+    problem = only(resolve([read_folder(folder)], ["a", "-b"]))
+    assert problem.kind == "excluded"
+    assert problem.text == (
+        "b, needed by a-1.0-1.noarch, wanted by the profile, is excluded by the profile"
+    )
+    assert answer(resolve([read_folder(folder)], ["a", "c", "-[bx]*"])) is None
+    assert answer(resolve([read_folder(folder)], ["b", "-c"])) == {"b-1.0-1.noarch"}
+
+
+def only(resolution: Resolution) -> Problem:
+    (problem,) = resolution.problems
+    return problem
+
+
+def test_words(tmp_path: Path) -> None:
+    base = repository(tmp_path / "BaseOS", [R("gfs", requires=("lib >= 2",)), R("lib"), R("pcsx")])
+    other = repository(tmp_path / "AppStream", [R("x")])
+    repositories = [read_folder(base), read_folder(other)]
+    problem = only(resolve(repositories, ["kmod-drbd9x"]))
+    assert problem.text == (
+        "kmod-drbd9x, wanted by the profile, is in none of: BaseOS, AppStream; it lives in ELRepo"
+    )
+    assert problem.hint == "add ELRepo to the profile, or put it on the medium: --extra-packages"
+    assert problem.fatal
+    assert only(resolve(repositories, ["gfs"])).text == (
+        "lib >= 2, needed by gfs-1.0-1.noarch, wanted by the profile, is in none of: "
+        "BaseOS, AppStream; there is lib-1.0-1.noarch in BaseOS"
+    )
+    assert only(resolve(repositories, ["pcsxx"])).hint == "did you mean pcsx?"
+    assert only(resolve([], ["x"])).text == "x, wanted by the profile, is in none of: no repository"
+    assert only(resolve(repositories, ["@nothing"])).kind == "group"
+
+
+@pytest.mark.parametrize(
+    ("name", "home"),
+    [
+        ("pacemaker", "HighAvailability"),
+        ("fence-agents-ipmilan", "HighAvailability"),
+        ("gfs2-utils", "ResilientStorage"),
+        ("dlm", "ResilientStorage"),
+        ("drbd9x-utils", "ELRepo"),
+        ("bash", ""),
+    ],
+)
+def test_homes(name: str, home: str) -> None:
+    assert home_of(name) == home
