@@ -6,7 +6,7 @@ BIN     := .venv/bin
 LOCK    := uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup iso test lint types golden docs wheel lock clean
+.PHONY: help setup iso try test lint types golden docs wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -19,6 +19,10 @@ iso: $(SOURCE) setup  ## build OUT from PROFILE= and SOURCE= (default: the demon
 
 build/demo-source.iso: $(wildcard builder/demo/*)
 	@mkdir -p build && ./setup.sh demo && $(BIN)/ksbuild demo-source --output $@ --force
+
+try:  ## boot the demonstration medium in QEMU as NODE= (or with a stranger's SERIAL=)
+	@test -e $(OUT) || $(MAKE) --no-print-directory iso
+	@$(BIN)/ksbuild try $(PROFILE) $(OUT) $(if $(NODE),--node $(NODE)) $(if $(SERIAL),--serial $(SERIAL))
 
 test:  ## every check and test, with its own set-up
 	@./setup.sh test && $(MAKE) --no-print-directory lint types docs

@@ -8,6 +8,7 @@ from builder.cli.init import init
 from builder.cli.iso import iso
 from builder.cli.keys import hash_password, keys
 from builder.cli.plan import plan, render
+from builder.cli.trial import trial
 from builder.cli.validate import explain, schema, validate
 
 
@@ -32,4 +33,5 @@ main.add_command(keys)
 main.add_command(hash_password)
 main.add_command(doctor)
 main.add_command(completion)
+main.add_command(trial)
 main.add_command(demo_source)

@@ -87,6 +87,28 @@ fetch_kickstart() { # fetch_kickstart ADDRESS: copy it to $ks, or say why not
   [ "$status" = 0 ] || { say "no $path on $device" && return 1; }
 }
 
+# `make try` only: QEMU says so by its own device, which no real server has. The kickstart's real
+# %pre scripts run against the machine's blank disk, as Anaconda runs them.
+try_pre() {
+  local script status disk
+  awk '/^%pre( |$)/ { n++; name = "/tmp/pre-" n ".sh"; print "#!/bin/bash" > name; next }
+       /^%end/ { name = "" }
+       name { print > name }' "$ks"
+  for script in /tmp/pre-*.sh; do
+    bash "$script" >/tmp/ksbuild-pre.log 2>&1
+    status=$?
+    while read -r line; do say "pre: $line"; done </tmp/ksbuild-pre.log
+    [ "$status" = 0 ] || { say "%pre refused or failed ($status): nothing would be installed"; return; }
+  done
+  while read -r word disk; do
+    case $word in
+      ignoredisk) disk=${disk#--only-use=} && break ;;
+    esac
+  done </tmp/ksbuild-disk.ks
+  say "the disk $disk is now:"
+  sfdisk -l -o Device,Start,Sectors,Size,Name "/dev/$disk" | while read -r line; do say "$line"; done
+}
+
 shell_on() { # shell_on TERMINAL: a shell there, for ever
   while :; do
     setsid --wait --ctty bash --login <>"$1" >&0 2>&0
@@ -117,6 +139,9 @@ address=$(argument inst.ks)
 if fetch_kickstart "$address"; then
   read -r sum _ < <(sha256sum "$ks")
   say "kickstart found: $address sha256=$sum bytes=$(stat -c %s "$ks")"
+  if [ -e /sys/firmware/qemu_fw_cfg/by_name/opt/ksbuild/try/raw ]; then
+    try_pre
+  fi
 else
   say "kickstart not found: $address"
 fi

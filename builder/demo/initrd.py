@@ -34,6 +34,7 @@ _LINKS = {
 _MODULES = """
     ahci ata_generic ata_piix bonding cdrom crc32c_generic dm_mod e1000 e1000e efivarfs ehci_pci
     ext4 hid_generic i2c_piix4 igb isofs ixgbe loop megaraid_sas mpt3sas nls_ascii nls_cp437
+    qemu_fw_cfg
     nls_iso8859_1 nls_utf8 nvme ohci_pci sd_mod sg smartpqi sr_mod tg3 uas uhci_hcd usb_storage
     usbhid vfat virtio_blk virtio_net virtio_pci virtio_scsi xfs xhci_pci
 """

@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 # Where Debian has each program; apt-get and dpkg-deb are on every Debian machine.
@@ -11,6 +12,7 @@ _PACKAGES = {
     "depmod": "kmod",
     "dpkg-deb": "dpkg",
     "grub-mkimage": "grub-common",
+    "qemu-system-x86_64": "qemu-system-x86",
 }
 # Ordinary users have no /usr/sbin on their path, where depmod is.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -57,11 +59,7 @@ def run(
             check=False,
         )
     except FileNotFoundError as error:
-        package = _PACKAGES.get(program, program)
-        raise DemoError(
-            f"{program} is not installed",
-            f"on a Debian machine, which this needs: sudo apt-get install {package}",
-        ) from error
+        raise _missing(program) from error
     except subprocess.TimeoutExpired as error:
         raise DemoError(f"{program} did not end within {timeout_s:.0f} s", "try again") from error
     if done.returncode != 0:
@@ -69,6 +67,58 @@ def run(
         message = "\n".join([f"{program} ended with status {done.returncode}", *last])
         raise DemoError(message, "the lines above are its own")
     return done.stdout.decode("utf-8", "replace")
+
+
+def lines(argv: Sequence[str | Path], *, timeout_s: float) -> Iterator[str]:
+    """Start a program and yield what it says, line by line, until it ends or is left alone.
+
+    Leaving the loop ends the program.
+
+    Args:
+        argv: program and arguments.
+        timeout_s: seconds until it is killed.
+
+    Raises:
+        DemoError: missing, or too slow.
+    """
+    try:
+        process = subprocess.Popen(
+            [str(argument) for argument in argv],
+            env=_clean(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+    except FileNotFoundError as error:
+        raise _missing(str(argv[0])) from error
+    late = threading.Event()
+
+    def end() -> None:
+        late.set()
+        process.kill()
+
+    timer = threading.Timer(timeout_s, end)
+    timer.start()
+    try:
+        assert process.stdout is not None  # noqa: S101
+        for line in process.stdout:
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
+        if late.is_set():
+            raise DemoError(f"{argv[0]} did not end within {timeout_s:.0f} s", "try again")
+    finally:
+        timer.cancel()
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _missing(program: str) -> DemoError:
+    package = _PACKAGES.get(program, program)
+    return DemoError(
+        f"{program} is not installed",
+        f"on a Debian machine, which this needs: sudo apt-get install {package}",
+    )
 
 
 def _clean() -> dict[str, str]:
