@@ -13,8 +13,6 @@ from typing import BinaryIO, NoReturn
 from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.util import Retry
 
 from builder.media.errors import SourceError
 
@@ -82,15 +80,6 @@ def explained(error: requests.RequestException) -> str:
     return f"cannot be read ({type(error).__name__})"
 
 
-def open_session() -> requests.Session:
-    """A session that tries three times to connect; proxies come from the environment."""
-    session = requests.Session()
-    retry = Retry(3, backoff_factor=0.5, status_forcelist=(502, 503, 504), raise_on_status=False)
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry))
-    return session
-
-
 def fetch(
     url: str,
     cache: Path,
@@ -117,7 +106,7 @@ def fetch(
         SourceError: no checksum, a wrong one, or not to be had; nothing is left under the name.
         OSError: the cache cannot be written, or a local `checksum_file` not read.
     """
-    session = session or open_session()
+    session = session or requests.Session()
     expected = _expected(session, url, sha256, checksum_file, cache)
     if expected is None and verify:
         raise SourceError(f"nothing says what {shown(url)} should be", _NEED_DIGEST)
@@ -277,6 +266,8 @@ def _total(job: _Job, answer: requests.Response, have: int) -> int:
         if not match or int(match[1]) != have:
             job.fail("answers with another range than asked")
         length = match[2]
+    elif answer.status_code in (429, 500, 502, 503, 504):
+        raise _Again(f"answers {answer.status_code}")
     elif answer.status_code != requests.codes.ok:
         job.fail(f"answers {answer.status_code}")
     elif answer.headers.get("Content-Type", "").startswith("text/html"):

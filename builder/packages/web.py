@@ -4,8 +4,10 @@ import tempfile
 from typing import BinaryIO, cast
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
-from builder.media.download import explained, open_session, shown
+from builder.media.download import explained, shown
 from builder.packages.errors import RepositoryError
 from builder.packages.metadata import MOST_BYTES, read_repository
 from builder.packages.model import Repository
@@ -35,12 +37,21 @@ def read_url(
     place = shown(url)
     if not url.startswith(("https://", "http://")):
         raise RepositoryError(f"{place} is no http or https URL", _CHECK)
-    opened = session or open_session()
+    opened = session or _patient_session()
 
     def opener(inner: str) -> BinaryIO:
         return _download(opened, f"{url.rstrip('/')}/{inner}", ca)
 
     return read_repository(name or place, place, opener)
+
+
+def _patient_session() -> requests.Session:
+    """Three tries for connections that fail and servers that are busy."""
+    session = requests.Session()
+    retry = Retry(3, backoff_factor=0.3, status_forcelist=(502, 503, 504), raise_on_status=False)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry))
+    return session
 
 
 def _download(session: requests.Session, url: str, ca: str | None) -> BinaryIO:
