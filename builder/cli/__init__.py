@@ -5,6 +5,7 @@ import click
 from builder.cli.demo_source import demo_source
 from builder.cli.doctor import completion, doctor
 from builder.cli.init import init
+from builder.cli.inspect import inspect
 from builder.cli.iso import iso
 from builder.cli.keys import hash_password, keys
 from builder.cli.plan import plan, render
@@ -29,6 +30,7 @@ main.add_command(schema)
 main.add_command(plan)
 main.add_command(render)
 main.add_command(iso)
+main.add_command(inspect)
 main.add_command(keys)
 main.add_command(hash_password)
 main.add_command(doctor)

@@ -1,17 +1,28 @@
-"""Read a finished medium back: the files ksbuild put on it."""
+"""Read a finished medium back: the files ksbuild put on it, and where it starts from."""
 
+import contextlib
 import io
+import os
 import struct
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
-from builder.media.errors import SourceError
+from builder.media.boot import GRUB_CONFIG
+from builder.media.errors import MediaError, SourceError
+from builder.media.patch.eltorito import BootEntries, read_catalog
+from builder.media.patch.fatfile import FatVolume
+from builder.media.patch.hybrid import read_mbr
+from builder.media.patch.overlay import BLOCK, Overlay
+from builder.media.patch.volume import read_volume
 from builder.plan import manifest
 
+BOOTS = ("BIOS CD", "BIOS USB", "UEFI CD", "UEFI USB")
 _PARSER_ERRORS = (PyCdlibException, struct.error, ValueError, LookupError, TypeError, EOFError)
 _NOT_OURS = "give a medium that ksbuild iso wrote"
+_MBR_CODE, _ACTIVE, _FIRST_PARTITION = 440, 0x80, 446
 
 
 def read_tree(path: Path) -> dict[str, bytes]:
@@ -29,12 +40,79 @@ def read_tree(path: Path) -> dict[str, bytes]:
     try:
         files = {manifest.PATH: _read(iso, manifest.PATH)}
         for name in manifest.read(files[manifest.PATH])["files"]:
-            files[name] = _read(iso, name)
+            with contextlib.suppress(PyCdlibException):  # the manifest check names what is missing
+                files[name] = _read(iso, name)
     except _PARSER_ERRORS as error:
         raise SourceError(f"{path} has no readable {manifest.PATH}: {error}", _NOT_OURS) from error
     finally:
         iso.close()
     return files
+
+
+def boots(path: Path, tree: Mapping[str, bytes]) -> dict[str, str]:
+    """For each of BOOTS why the medium does not start from there, "" where it does.
+
+    Judged by its structures, as firmware reads them: El Torito (1.0), MBR, FAT; and whether the
+    menu that would be read is the one of `tree`. Raises OSError when the file cannot be read.
+    """
+    with _opened(path) as image:
+        return {
+            "BIOS CD": _reason(lambda: _bios_cd(image)),
+            "BIOS USB": _reason(lambda: _bios_usb(image)),
+            "UEFI CD": _reason(lambda: _uefi(image, tree)),
+            "UEFI USB": _reason(lambda: _uefi_usb(image, tree)),
+        }
+
+
+def _reason(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except MediaError as error:
+        return str(error)
+
+
+def _bios_cd(image: Overlay) -> str:
+    start = _entries(image).bios * BLOCK
+    # isolinux's boot info table (mkisofs(8), -boot-info-table) says where it lies itself.
+    _, itself = struct.unpack_from("<II", image.read(start, 64), 8)
+    return "" if itself * BLOCK == start else "isolinux.bin does not know its own place"
+
+
+def _bios_usb(image: Overlay) -> str:
+    read_mbr(image, _entries(image).efi)
+    mbr = image.read(0, 512)
+    if not any(mbr[:_MBR_CODE]):
+        return "the MBR has no boot code"
+    return "" if mbr[_FIRST_PARTITION] == _ACTIVE else "no partition in the MBR is active"
+
+
+def _uefi(image: Overlay, tree: Mapping[str, bytes]) -> str:
+    start = _entries(image).efi * BLOCK
+    volume = FatVolume(image, start, image.size - start)
+    if not volume.find("EFI", "BOOT", "BOOTX64.EFI"):
+        return "the EFI partition has no EFI/BOOT/BOOTX64.EFI"
+    menus = volume.find("EFI", "BOOT", "GRUB.CFG")
+    if [volume.read(menu) for menu in menus] != [tree.get(GRUB_CONFIG)]:
+        return "the EFI partition's menu is not the medium's own: it would start without kickstart"
+    return ""
+
+
+def _uefi_usb(image: Overlay, tree: Mapping[str, bytes]) -> str:
+    read_mbr(image, _entries(image).efi)
+    return _uefi(image, tree)
+
+
+def _entries(image: Overlay) -> BootEntries:
+    return read_catalog(image, read_volume(image).catalog)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Overlay]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield Overlay(descriptor, os.fstat(descriptor).st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _read(iso: PyCdlib, name: str) -> bytes:

@@ -1,0 +1,58 @@
+"""ksbuild inspect"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from builder.cli.outcome import SOURCE, errors_worded, result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@click.command()
+@click.argument("medium", type=click.Path(path_type=Path))
+@click.option("--show", "shown", metavar="FILE", help="Print one of its files, secrets redacted.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
+def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
+    """Say what is on MEDIUM, whether it is whole, and where it starts from.
+
+    The exit status is 4 when a file is not what the manifest says or it does not start somewhere.
+    """
+    from builder.media.inspect import boots, read_tree
+    from builder.plan import manifest
+    from builder.plan.redact import redact
+
+    with errors_worded():
+        tree = read_tree(medium)
+        said = manifest.read(tree[manifest.PATH])
+        differing = manifest.differing(said, tree)
+        starts = boots(medium, tree)
+    if shown is not None:
+        if shown not in tree:
+            raise click.BadParameter(f"no such file; there are {', '.join(sorted(tree))}")
+        click.echo(redact(tree[shown].decode("utf-8", "replace")), nl=False)
+        return
+    if as_json:
+        facts = {key: value for key, value in said.items() if key != "schema"}
+        result("ksbuild/inspect/1", **facts, differing=differing, boots=starts)
+    else:
+        _say(medium, said, differing, starts)
+    if differing or any(starts.values()):
+        raise SystemExit(SOURCE)
+
+
+def _say(
+    medium: Path, said: "Mapping[str, Any]", differing: list[str], starts: dict[str, str]
+) -> None:
+    click.echo(f"{medium}: pair {said['pair']}, nodes {', '.join(said['nodes'])}")
+    if said["demonstration"]:
+        click.echo("  demonstration: installs nothing")
+    click.echo(f"  labelled  {said['volume_id']}")
+    click.echo(f"  plan      {said['plan_digest']}, agent {said['agent']}")
+    for path, file in said["files"].items():
+        state = "DIFFERS FROM THE MANIFEST" if path in differing else file["sha256"][:16]
+        click.echo(f"  {file['bytes']:9}  {path}  {state}")
+    for place, reason in starts.items():
+        click.echo(f"  boots on  {place}: {f'NO, {reason}' if reason else 'yes'}")
