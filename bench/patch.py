@@ -96,8 +96,17 @@ def other(folder: Path, source: Path, kickstart: Path, menu: Path) -> Cost:
     out, image, log = folder / "other.iso", folder / "efiboot.img", folder / "log"
     for old in (out, image):
         old.unlink(missing_ok=True)
-    read = ["xorriso", "-indev", source]
-    write = ["xorriso", "-indev", source, "-outdev", out, "-boot_image", "any", "replay"]
+    read: list[str | Path] = ["xorriso", "-indev", source]
+    write: list[str | Path] = [
+        "xorriso",
+        "-indev",
+        source,
+        "-outdev",
+        out,
+        "-boot_image",
+        "any",
+        "replay",
+    ]
     for path in ("/EFI/BOOT/grub.cfg", "/isolinux/isolinux.cfg"):
         write += ["-update", menu, path]
     return run(

@@ -1,9 +1,12 @@
 """Copy a source to a new file the cheapest way there is, then lay the changed blocks over it."""
 
+import contextlib
 import errno
 import fcntl
+import mmap
 import os
 import shutil
+from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO, Literal
@@ -20,8 +23,7 @@ How = Literal["reflink", "copy_file_range", "stream"]
 _FICLONE = 0x40049409
 # The file system, or this pair of them, has no such thing (ioctl_ficlone(2), copy_file_range(2)).
 _CANNOT = (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EPERM)
-# Small enough to stay in a processor's cache between reading, summing and writing.
-_STREAM_BYTES = 256 * 1024
+_STREAM_BYTES = 1024 * 1024
 _RANGE_BYTES = 64 * 1024 * 1024
 
 
@@ -100,21 +102,51 @@ def _stream(
     patch: Patch, out: BinaryIO | None, md5: IsoMd5 | None, progress: Progress | None
 ) -> None:
     """Read the medium as it will be, from front to back, and sum it, write it, or both."""
-    buffer = memoryview(bytearray(_STREAM_BYTES))
-    numbers = patch.overlay.numbers()
-    at = 0
-    for start in range(0, patch.size, _STREAM_BYTES):
-        piece = buffer[: min(_STREAM_BYTES, patch.size - start)]
-        _fill(patch, start, piece)
-        while at < len(numbers) and (place := numbers[at] * BLOCK - start) < len(piece):
-            piece[place : place + BLOCK] = patch.overlay.blocks[numbers[at]]
-            at += 1
-        if md5 is not None:
-            md5.update(piece)
-        if out is not None:
-            _write(out.fileno(), piece, start)
+    # A mapping, because direct writes want memory that begins on a page.
+    buffer = memoryview(mmap.mmap(-1, _STREAM_BYTES))
+    whole = patch.size // _STREAM_BYTES * _STREAM_BYTES
+    with _direct(out):
+        for start in range(0, whole, _STREAM_BYTES):
+            _pass(patch, start, buffer, out, md5)
+            if progress:
+                progress(start + _STREAM_BYTES, patch.size)
+    if whole < patch.size:
+        _pass(patch, whole, buffer[: patch.size - whole], out, md5)
         if progress:
-            progress(start + len(piece), patch.size)
+            progress(patch.size, patch.size)
+
+
+def _pass(
+    patch: Patch, start: int, piece: memoryview, out: BinaryIO | None, md5: IsoMd5 | None
+) -> None:
+    _fill(patch, start, piece)
+    for place, block in patch.overlay.changed(start, len(piece)):
+        piece[place - start : place - start + BLOCK] = block
+    if md5 is not None:
+        md5.update(piece)
+    if out is not None:
+        _write(out.fileno(), piece, start)
+
+
+@contextlib.contextmanager
+def _direct(out: BinaryIO | None) -> Iterator[None]:
+    """Write past the page cache where the file system can: half of a copy's CPU goes there.
+
+    Nothing is lost by it, as the medium is fsynced anyway and only some blocks are read again.
+    """
+    if out is None:
+        yield
+        return
+    flags = fcntl.fcntl(out, fcntl.F_GETFL)
+    try:
+        fcntl.fcntl(out, fcntl.F_SETFL, flags | os.O_DIRECT)
+    except OSError as error:
+        if error.errno not in _CANNOT:
+            raise
+    try:
+        yield
+    finally:
+        fcntl.fcntl(out, fcntl.F_SETFL, flags)
 
 
 def _fill(patch: Patch, start: int, piece: memoryview) -> None:

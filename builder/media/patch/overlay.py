@@ -1,7 +1,6 @@
 """A copy-on-write view of an image: changes stay in memory until the whole plan is known."""
 
 import os
-from bisect import bisect_left
 from collections.abc import Iterator
 
 from builder.media.errors import SourceError
@@ -53,19 +52,10 @@ class Overlay:
             raise damaged(f"more than {_MOST_CHANGED} blocks would have to change")
 
     def changed(self, offset: int, length: int) -> Iterator[tuple[int, bytes]]:
-        """Yield (offset, block) for the changed blocks in a range that starts and ends on blocks.
-
-        Only for a finished plan: looking for them in every range of a copy has to be quick.
-        """
-        numbers = self.numbers()
-        at = bisect_left(numbers, offset // BLOCK)
-        while at < len(numbers) and numbers[at] * BLOCK < offset + length:
-            yield numbers[at] * BLOCK, self.blocks[numbers[at]]
-            at += 1
-
-    def numbers(self) -> list[int]:
-        """The numbers of all changed blocks in order."""
-        return sorted(self.blocks)
+        """Yield (offset, block) for the changed blocks in a range of whole blocks."""
+        for number in range(offset // BLOCK, (offset + length) // BLOCK):
+            if (block := self.blocks.get(number)) is not None:
+                yield number * BLOCK, block
 
     def _block(self, number: int) -> bytes:
         changed = self.blocks.get(number)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from builder.media.patch.medium import Md5, Patched, patch_medium
 from builder.media.source import open_source
-from tests.media.menus import CONSOLE, NODES, Choice, render
+from tests.media.menus import CONSOLE, NODES
 from tests.media.sources import EL9_LABEL, master, master_pungi
 
 WHEN = 1_700_000_000
@@ -42,18 +42,22 @@ def address(node: str) -> str:
 
 
 def bootable_tree(source_iso: Path, default: str | None, *, bytes_each: int) -> dict[str, bytes]:
-    """Return a tree as the planner makes it, whose menu starts `default` after a second."""
-    entries = [
-        Choice(node, f"install {node}", f"inst.ks={address(node)} {CONSOLE}") for node in NODES
-    ]
+    """Return a tree whose menu starts `default` after a second."""
+    commands = {node: f"inst.ks={address(node)} {CONSOLE}" for node in NODES}
     with open_source(source_iso) as source:
-        menus = {
-            path: render(template, source, default, entries=entries, volume_id=EL9_LABEL)
-            for path, template in (
-                ("EFI/BOOT/grub.cfg", "grub.cfg.j2"),
-                ("isolinux/isolinux.cfg", "isolinux.cfg.j2"),
-            )
-        }
+        linux, initrd = source.grub_linux, source.grub_initrd
+    grub = f"set default='{default}'\nset timeout={1 if default else -1}\n"
+    isolinux = "serial 0 115200\nui vesamenu.c32\n"
+    isolinux += f"default {default}\ntimeout 10\n" if default else "timeout 0\n"
+    grub += f"search --no-floppy --set=root --label '{EL9_LABEL}'\n"
+    for node, command in commands.items():
+        grub += f"menuentry 'install {node}' --id '{node}' {{\n"
+        grub += f"  {linux} /images/pxeboot/vmlinuz {command}\n"
+        grub += f"  {initrd} /images/pxeboot/initrd.img\n}}\n"
+        isolinux += f"label {node}\n  menu label install {node}\n"
+        isolinux += "  kernel /images/pxeboot/vmlinuz\n"
+        isolinux += f"  append initrd=/images/pxeboot/initrd.img {command}\n"
+    menus = {"EFI/BOOT/grub.cfg": grub.encode(), "isolinux/isolinux.cfg": isolinux.encode()}
     kickstarts = {
         f"{node}.ks": (f"# {node}\n".encode() * (bytes_each // 9 + 1))[:bytes_each]
         for node in NODES
