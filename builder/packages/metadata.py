@@ -145,7 +145,7 @@ class Metadata:
 
 def safe_path(path: str) -> str:
     """Return `path` when it stays inside of the repository, else ""."""
-    inside = re.fullmatch(r"[^/\0\\?#:%][^\0\\?#%]*", path) and ".." not in path.split("/")
+    inside = re.fullmatch(r"[^/\0\\?#:%][^\0\\?#:%]*", path) and ".." not in path.split("/")
     return path if inside else ""
 
 
