@@ -23,7 +23,8 @@ class Wanted:
 def read(lines: Iterable[str], repositories: tuple[Repository, ...]) -> Wanted:
     """Understand the lines as Anaconda does (pykickstart docs, "%packages").
 
-    `@group` is its mandatory and default packages, `@^environment` its groups, `-name` hides a
+    `@group` is its mandatory and default packages (`--nodefaults` without these, `--optional`
+    with the optional ones), `@^environment` its groups, `-name` hides a
     package even from those who need it, `-@group` leaves a group out. Members that no repository
     has are passed over, as dnf does: comps.xml lists packages of every architecture.
     """
@@ -31,12 +32,13 @@ def read(lines: Iterable[str], repositories: tuple[Repository, ...]) -> Wanted:
     without = {line[2:] for line in lines if line.startswith("-@")}
     excluded = tuple(line[1:] for line in lines if line.startswith("-") and line[1:2] != "@")
     groups, problems = _groups([line for line in lines if line.startswith("@")], repositories)
-    known = {package.name for repository in repositories for package in repository.packages}
+    options = {line.split()[0][1:]: line.split()[1:] for line in lines if line.startswith("@")}
+    known = {p.name for found in repositories for p in found.packages if not p.module}
     members: dict[str, str] = {}
     conditional = []
     for name in groups:
         for group in _called(name, repositories) if name not in without else ():
-            for member in (*group.mandatory, *group.default):
+            for member in _members(group, options.get(name, [])):
                 if member in known and not _hidden(member, excluded):
                     members.setdefault(member, f"@{name}")
             conditional += [
@@ -48,6 +50,11 @@ def read(lines: Iterable[str], repositories: tuple[Repository, ...]) -> Wanted:
     return Wanted(
         tuple(named), tuple(members.items()), tuple(conditional), excluded, tuple(problems)
     )
+
+
+def _members(group: Group, options: list[str]) -> tuple[str, ...]:
+    default = () if "--nodefaults" in options else group.default
+    return (*group.mandatory, *default, *(group.optional if "--optional" in options else ()))
 
 
 def _hidden(name: str, excluded: tuple[str, ...]) -> bool:

@@ -52,6 +52,8 @@ def test_without(tmp_path: Path) -> None:
     assert "bash-kde" in names(resolve([folder], ["@core", "kde"]))
     assert "bash-kde" not in names(resolve([folder], ["@core"]))
     assert resolve([folder], ["@core"]).problems == ()
+    assert names(resolve([folder], ["@core --nodefaults"])) == ["bash", "libc"]
+    assert "zsh" in names(resolve([folder], ["@core --optional"]))
 
 
 def names(resolution: object) -> list[str]:
