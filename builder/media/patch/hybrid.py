@@ -16,6 +16,8 @@ _SECTORS_PER_BLOCK = BLOCK // SECTOR
 _MBR_TABLE, _MBR_ENTRY = 446, 16
 _EFI_SYSTEM = 0xEF
 _GPT_ENTRY = 128
+# ECMA-119 6.2.1: the first sixteen blocks are not the file system's.
+_SYSTEM_AREA = 16 * BLOCK
 _MOST_ENTRIES = 1024
 # isohybrid's and xorriso's geometry; a cylinder number has ten bits.
 _HEADS, _TRACK, _LAST_CYLINDER = 64, 32, 1023
@@ -77,6 +79,8 @@ def read_gpt(image: Overlay) -> Gpt | None:
     backup_at = _entries_at(backup_header)
     if backup_at * SECTOR + length > backup * SECTOR:
         raise damaged("its backup GPT overlaps its own header")
+    if (entries_at * SECTOR + length) > _SYSTEM_AREA:
+        raise unknown_layout("its GPT lies between its files")
     if zlib.crc32(entries) != struct.unpack_from("<I", header, 88)[0]:
         raise damaged("the checksum of its partition entries is wrong")
     if image.read(backup_at * SECTOR, length) != entries:

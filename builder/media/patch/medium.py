@@ -16,7 +16,7 @@ from builder.media.iso9660 import Progress
 from builder.media.output import check_target, replacing
 from builder.media.patch.checksum import IsoMd5
 from builder.media.patch.clone import How, clone, write_blocks
-from builder.media.patch.menus import check_menus
+from builder.media.patch.menus import check_tree
 from builder.media.patch.overlay import BLOCK
 from builder.media.patch.planning import Patch, plan_patch
 from builder.media.patch.verify import verify_patched
@@ -72,7 +72,7 @@ def patch_medium(
         MediumError: the tree does not fit the source, or verification found a difference.
         OutputError: `out_path` cannot be written, or there is no room.
     """
-    check_menus(tree, md5)
+    check_tree(tree, md5)
     check_target(out_path, force=force)
     with _opened(source_path) as descriptor:
         if out_path.exists() and out_path.samefile(source_path):

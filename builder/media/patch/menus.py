@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from builder.media.boot import GRUB_CONFIG, ISOLINUX_CONFIG
 from builder.media.errors import MediumError
-from builder.media.iso9660 import EFI_IMAGE
+from builder.media.iso9660 import BIOS_IMAGE, CATALOG, EFI_IMAGE
 from builder.media.patch.fatfile import FatVolume
 from builder.media.patch.overlay import BLOCK, Overlay
 from builder.media.patch.records import Record
@@ -15,18 +15,27 @@ OLD_GRUB_CONFIG = "EFI/BOOT/BOOT.conf"
 _FOLDER = ("EFI", "BOOT")
 _NAMES = ("grub.cfg", "BOOT.conf")
 _CHECK = b"rd.live.check"
+# They are held in memory until all is planned.
+_MOST_TREE_BYTES = 16 * 1024 * 1024
 
 
-def check_menus(tree: Mapping[str, bytes], md5: str) -> None:
-    """Refuse a tree without menus, or with a media check that could only fail.
+def check_tree(tree: Mapping[str, bytes], md5: str) -> None:
+    """Refuse trees without menus, with loaders, too large, or with a check that could only fail.
 
     checkisomd5 exits 1 for a wrong sum and for none at all, and the installer then stops.
 
     Raises:
-        MediumError: says which menu.
+        MediumError: says which file.
     """
     if missing := {GRUB_CONFIG, ISOLINUX_CONFIG} - tree.keys():
         raise MediumError(f"the tree has no {', '.join(sorted(missing))}", "report this")
+    if brought := {BIOS_IMAGE, EFI_IMAGE, CATALOG} & tree.keys():
+        raise MediumError(f"the tree brings {', '.join(sorted(brought))}", "report this")
+    if (size := sum(map(len, tree.values()))) > _MOST_TREE_BYTES:
+        raise MediumError(
+            f"the tree has {size} bytes; at most {_MOST_TREE_BYTES} can be laid over a medium",
+            "put large files on another medium or server",
+        )
     for path in (GRUB_CONFIG, ISOLINUX_CONFIG):
         if md5 == "drop" and _CHECK in tree[path]:
             raise MediumError(

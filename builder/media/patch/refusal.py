@@ -16,4 +16,4 @@ def unknown_layout(what: str) -> SourceError:
 
 def damaged(what: str) -> SourceError:
     """The source contradicts itself or the standard."""
-    return SourceError(f"the source is damaged: {what}", _AGAIN)
+    return SourceError(f"the image is damaged: {what}", _AGAIN)

@@ -113,10 +113,20 @@ def test_progress_reaches_its_end(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("md5", MODES)
-def test_full_disk(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, md5: Md5) -> None:
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+def test_full_disk(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, md5: Md5, kind: str
+) -> None:
     """Seen before writing; and when the disk fills up only later."""
     before = sha256(tiny)
-    with mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=1m", "tmpfs") as folder:
+    options: list[str | Path] = ["-t", "tmpfs", "-o", "size=1m", "tmpfs"]
+    if kind == "ext4":
+        image = tmp_path / "small.img"
+        said("mkfs.ext4", "-q", "-O", "^has_journal,^resize_inode", "-m", "0", image, "1600k")
+        options = ["-o", "loop", image]
+    with mounted(tmp_path / "small", *options) as folder:
+        for other in folder.iterdir():
+            other.rmdir()
         with pytest.raises(OutputError, match="are free"):
             patch_medium(folder / "a.iso", SMALL, tiny, when=WHEN, md5=md5)
         assert list(folder.iterdir()) == []

@@ -221,3 +221,13 @@ def test_menu_too_long_for_the_fat(tiny: Path, tmp_path: Path) -> None:
 def test_dates_out_of_range(tiny: Path, tmp_path: Path, when: int) -> None:
     with pytest.raises(MediumError, match="no date"):
         patch_medium(tmp_path / "a.iso", SMALL, tiny, when=when)
+
+
+@pytest.mark.parametrize("name", ["isolinux/isolinux.bin", "images/efiboot.img"])
+def test_trees_with_loaders(tiny: Path, tmp_path: Path, name: str) -> None:
+    assert f"brings {name}" in refused(tiny, tmp_path, {**SMALL, name: b"x"}).message
+
+
+def test_trees_that_are_too_large(tiny: Path, tmp_path: Path) -> None:
+    error = refused(tiny, tmp_path, {**SMALL, "large": bytes(16 * 1024 * 1024)})
+    assert "at most 16777216" in error.message
