@@ -154,7 +154,12 @@ def _fill(patch: Patch, start: int, piece: memoryview) -> None:
     there = max(0, min(len(piece), patch.overlay.size - start))
     done = 0
     while done < there:
-        count = os.preadv(patch.overlay.descriptor, [piece[done:there]], start + done)
+        try:
+            count = os.preadv(patch.overlay.descriptor, [piece[done:there]], start + done)
+        except OSError as error:
+            raise SourceError(
+                f"the source cannot be read: {error.strerror}", "see dmesg"
+            ) from error
         if not count:
             raise SourceError("the source became shorter while it was copied", "try again")
         done += count

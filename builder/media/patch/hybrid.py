@@ -85,6 +85,10 @@ def read_gpt(image: Overlay) -> Gpt | None:
         raise damaged("the checksum of its partition entries is wrong")
     if image.read(backup_at * SECTOR, length) != entries:
         raise damaged("the two copies of its GPT differ")
+    ends = [struct.unpack_from("<Q", entries, at + 40)[0] for at in range(0, length, _GPT_ENTRY)]
+    ends += [struct.unpack_from("<Q", raw, 48)[0] for raw in (header, backup_header)]
+    if max(ends) > backup:
+        raise damaged("its GPT describes more than the image")
     return Gpt(header, entries, entries_at, backup, backup_header, backup_at)
 
 

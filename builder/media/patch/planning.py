@@ -24,6 +24,8 @@ _PADDING_BLOCKS = 150
 _MEBIBYTE_BLOCKS = 512
 # Both builders leave far less than this behind the last file.
 _MOST_PADDING = 64 * 1024 * 1024
+# An MBR counts 2^32 sectors of 512 bytes; no medium comes near.
+_MOST_SOURCE = 1 << 40
 # A record's date has one byte for years since 1900 (9.1.5).
 _LATEST = 8_000_000_000
 
@@ -54,6 +56,8 @@ def read_layout(image: Overlay, wanted: set[str]) -> Layout:
     Raises:
         SourceError: damaged, or not one of EL9's two layouts.
     """
+    if image.size > _MOST_SOURCE:
+        raise unknown_layout(f"it has {image.size} bytes")
     if image.size % BLOCK:
         raise damaged(f"its size, {image.size} bytes, is not made of blocks of {BLOCK}")
     found = read_volume(image)

@@ -147,7 +147,7 @@ def _system_use(neighbour: list[tuple[bytes, bytes]], file: Added, when: int) ->
         raise damaged("a file in its root folder has no Rock Ridge attributes")
     px = both(_REGULAR_READABLE) + both(1) + both(0) + both(0)
     if len(like[b"PX"]) >= 44:
-        px += both(file.serial)
+        px += both(file.serial & 0xFFFFFFFF)
     entries = [_entry(b"PX", px), _entry(b"NM", b"\0" + file.name.encode("ascii"))]
     if (tf := like.get(b"TF", b"")) and len(tf) > 4:
         stamps = (tf[4] & ~_TF_LONG).bit_count()

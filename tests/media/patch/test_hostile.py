@@ -8,6 +8,7 @@ import random
 import shutil
 import struct
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -57,6 +58,55 @@ def test_changed_bytes(tiny: Path, tmp_path: Path, seed: int) -> None:
             raw[at] = dice.choice(INTERESTING) if dice.random() < 0.6 else dice.randrange(256)
         tree = BIG if number % 4 == 0 else SMALL
         outcomes.add(assert_contained(bytes(raw), tmp_path, tree))
+    assert outcomes == {True, False}
+
+
+@pytest.mark.timeout(240)
+def test_changed_numbers(tiny: Path, tmp_path: Path) -> None:
+    """Numbers changed in both byte orders alike, so that nothing but their value is wrong."""
+    dice = random.Random(5)  # noqa: S311
+    original = tiny.read_bytes()
+    places = [
+        at
+        for at in range(16 * BLOCK, STRUCTURES)
+        if any(original[at : at + 4]) and original[at : at + 4] == original[at + 4 : at + 8][::-1]
+    ]
+    assert len(places) > 100
+    outcomes = set()
+    for number in range(ROUNDS // 2):
+        raw = bytearray(original)
+        for at in dice.sample(places, dice.choice((1, 1, 2, 4))):
+            old = struct.unpack_from("<I", raw, at)[0]
+            near = (old + 1, old - 1, old * 2, old ^ 0x800, 0, 1, 16, 19, 0x7FFFFFFF, 0xFFFFFFFF)
+            raw[at : at + 8] = both(dice.choice(near) & 0xFFFFFFFF)
+        outcomes.add(assert_contained(bytes(raw), tmp_path, BIG if number % 4 == 0 else SMALL))
+    assert outcomes == {True, False}
+
+
+@pytest.mark.timeout(240)
+def test_changed_gpt(tiny: Path, tmp_path: Path) -> None:
+    """Both copies of the GPT changed alike, with right checksums."""
+    dice = random.Random(6)  # noqa: S311
+    original = tiny.read_bytes()
+    outcomes = set()
+    for _ in range(ROUNDS // 4):
+        raw = bytearray(original)
+        count = struct.unpack_from("<I", raw, 512 + 80)[0] * 128
+        entry = dice.choice((0, 128, 256)) + dice.choice((0, 32, 40))
+        value = dice.choice((0, 1, 64, 1 << 31, 1 << 63, (1 << 64) - 1))
+        headers = (512, len(raw) - 512)
+        in_header = dice.random() < 0.5
+        for header in headers:
+            entries = struct.unpack_from("<Q", raw, header + 72)[0] * 512
+            if in_header:
+                at = header + dice.choice((32, 40, 48, 72))
+                struct.pack_into("<Q", raw, at, value)
+            else:
+                struct.pack_into("<Q", raw, entries + entry, value)
+            struct.pack_into("<I", raw, header + 88, crc32(raw[entries : entries + count]))
+            struct.pack_into("<I", raw, header + 16, 0)
+            struct.pack_into("<I", raw, header + 16, crc32(raw[header : header + 92]))
+        outcomes.add(assert_contained(bytes(raw), tmp_path, BIG))
     assert outcomes == {True, False}
 
 
