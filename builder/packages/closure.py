@@ -33,6 +33,7 @@ class Closure:
         self._names: dict[str, list[Package]] = {}
         self._reported: set[Dependency] = set()
         self._told: set[Package] = set()
+        self._replaced: set[Package] = set()
         self.chosen: dict[Package, str] = {}
         self.ways_out: list[Package] = []
         self.problems: list[tuple[Problem, Package | None]] = []
@@ -121,8 +122,9 @@ class Closure:
         candidates = self._index.candidates(need)
         sound = [p for p in candidates if p not in self._installable.broken]
         successor = self._index.obsoleted_by(sound[0]) if sound and package is None else None
-        if successor and successor not in self._installable.broken:
+        if successor and successor not in self._installable.broken | self._replaced:
             # Like dnf: what is wanted by name gives way; what is needed is taken as it is.
+            self._replaced.add(sound[0])
             self.notices.append(obsoleted(sound[0], successor))
             self._need(Capability(successor.name), None, why)
         elif usable := self._usable(need):

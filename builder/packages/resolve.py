@@ -58,6 +58,11 @@ def _attempt(index: Index, lines: Wanted, barred: frozenset[Package], *, weak: b
     for line in lines.named:
         roots += [(capability, "wanted by the profile") for capability in _meant(index, line)]
     roots += [(Capability(name), f"wanted by {group}") for name, group in lines.from_groups]
+    if "kernel" in index.by_name:
+        # pyanaconda, modules/payloads/payload/dnf/utils.py, get_kernel_package().
+        roots.append((Capability("kernel"), "added by the installer"))
+    # A version asked for satisfies the bare name as well, whichever comes first.
+    roots.sort(key=lambda root: not root[0].flag)
     closure.close(roots, lines.conditional)
     return closure
 

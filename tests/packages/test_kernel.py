@@ -43,6 +43,12 @@ def made(tmp_path: Path, **repositories: list[Rpm]) -> list[Repository]:
 WANTED = ["kernel", "kmod-drbd9x"]
 
 
+def test_the_installer_adds_a_kernel(tmp_path: Path) -> None:
+    found = made(tmp_path, BaseOS=[*kernel(GA5, "0x1"), Rpm("a")])
+    assert f"kernel-{GA5}.x86_64" in (answer(resolve(found, ["a"])) or ())
+    assert answer(resolve(found, ["a", "-kernel"])) == {"a-1.0-1.noarch"}
+
+
 def test_a_fitting_pair(tmp_path: Path) -> None:
     found = made(tmp_path, BaseOS=kernel(GA6, "0x1"), ELRepo=[module("9.3.3-1", GA6, "0x1")])
     resolution = resolve(found, WANTED)
@@ -88,10 +94,11 @@ def test_side_by_side_does_not_help(tmp_path: Path) -> None:
     assert {str(package) for package in resolve(found, WANTED).chosen} == dnf(
         tmp_path, paths(tmp_path, found), WANTED
     )
+    # The installer adds "kernel" by itself, and the version asked for satisfies that, too.
     pinned = [f"kernel-{GA5}", "kmod-drbd9x"]
     resolution = resolve(found, pinned)
     assert resolution.problems == ()
-    assert answer(resolution) == dnf(tmp_path, paths(tmp_path, found), pinned)
+    assert answer(resolution) == dnf(tmp_path, paths(tmp_path, found), ["kernel", *pinned])
 
 
 def test_another_minor_release_is_told(tmp_path: Path) -> None:

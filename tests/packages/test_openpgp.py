@@ -1,5 +1,6 @@
 """Fingerprints as real gpg computes them."""
 
+import base64
 import re
 import tempfile
 from collections.abc import Iterator
@@ -52,6 +53,31 @@ def test_subkeys_do_not_count_and_several_keys_do(home: Path) -> None:
     assert list(key_fingerprints(one + two)) == by_gpg(home, one + two)
     with pytest.raises(RepositoryError, match="holds 2 keys, not one"):
         key_fingerprint(one + two)
+
+
+def test_every_length_of_a_packet(home: Path) -> None:
+    armored = made(home, "rsa2048", "sign", "sign", "sign", "sign")
+    data = base64.b64decode(b"".join(armored.split(b"\n\n")[1].split(b"\n=")[0].split()))
+    assert data[0] == 0x99
+    size = int.from_bytes(data[1:3])
+    body = data[3 : 3 + size]
+    for head in (
+        bytes([0x9A]) + size.to_bytes(4),
+        bytes([0xC6, (size - 192 >> 8) + 192, size - 192 & 0xFF]),
+        bytes([0xC6, 0xFF]) + size.to_bytes(4),
+    ):
+        assert key_fingerprint(_armor(head + body)) == key_fingerprint(armored)
+    for head in (bytes([0x9B]), bytes([0xC6, 0xE1]), bytes([0xC6, 0xFF]) + bytes([255] * 4)):
+        with pytest.raises(RepositoryError, match="cannot be read"):
+            key_fingerprint(_armor(head + body))
+
+
+def _armor(data: bytes) -> bytes:
+    text = base64.encodebytes(data)
+    return b"-----BEGIN %s-----\n\n%s-----END %s-----\n" % (_KIND, text, _KIND)
+
+
+_KIND = b"PGP PUBLIC KEY BLOCK"
 
 
 def test_damaged(home: Path) -> None:

@@ -1,14 +1,17 @@
 """The resolver against real dnf, on the same real repositories."""
 
+import dataclasses
 import random
 from pathlib import Path
 
 import pytest
 
+from builder.packages.errors import RepositoryError
 from builder.packages.folder import read_folder
 from builder.packages.known import home_of
 from builder.packages.model import Problem, Resolution
 from builder.packages.resolve import resolve
+from builder.packages.version import Capability
 from tests.packages.rpms import Rpm, dnf, repository
 
 R = Rpm
@@ -121,6 +124,15 @@ SHAPES: dict[str, tuple[list[Rpm], list[str]]] = {
         ["a"],
     ),
     "obsoleted, too new": ([R("old", "3-1"), R("new", obsoletes=("old < 2",))], ["old"]),
+    "obsoletes the chosen": (
+        [R("a", requires=("new",)), R("old"), R("new", obsoletes=("old < 2",))],
+        ["old", "a"],
+    ),
+    "needs both": (
+        [R("a", requires=("old", "new")), R("old"), R("new", obsoletes=("old < 2",))],
+        ["a"],
+    ),
+    "conflict told by the other": ([R("a"), R("b", conflicts=("a",))], ["a", "b"]),
     "boolean conflict": (
         [R("a", conflicts=("(b and c)",)), R("b"), R("c")],
         ["a", "b", "c"],
@@ -149,7 +161,7 @@ def test_like_dnf(tmp_path: Path, shape: str) -> None:
 
 def test_random_repositories_like_dnf(tmp_path: Path) -> None:
     """Never a yes where dnf says no, and what is chosen, dnf installs to the letter."""
-    for seed in range(30):
+    for seed in range(20):
         rpms, wanted = random_rpms(random.Random(seed))  # noqa: S311
         work = tmp_path / str(seed)
         folder = repository(work / "repo", rpms)
@@ -184,6 +196,22 @@ def random_rpm(rng: random.Random, names: str, name: str, version: int) -> Rpm:
             case kind:
                 requires.append(ranged if kind < 10 else other)
     return Rpm(name, f"{version}-1", tuple(requires), conflicts=tuple(conflicts))
+
+
+def test_packages_that_obsolete_each_other_end(tmp_path: Path) -> None:
+    rpms = [R("a", obsoletes=("b",)), R("b", obsoletes=("a",))]
+    folder = repository(tmp_path / "repo", rpms)
+    ours = resolve([read_folder(folder)], ["a"])
+    assert len(ours.chosen) == 1
+    assert ours.problems[0].kind == "obsoleted"
+
+
+def test_malformed_dependency_is_an_error(tmp_path: Path) -> None:
+    bad = Capability("(a if")
+    found = read_folder(repository(tmp_path / "repo", [R("a")]))
+    package = dataclasses.replace(found.packages[0], requires=(bad,))
+    with pytest.raises(RepositoryError, match="ends too early"):
+        resolve([dataclasses.replace(found, packages=(package,))], ["a"])
 
 
 def test_weak_dependencies_like_dnf(tmp_path: Path) -> None:
