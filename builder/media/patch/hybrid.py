@@ -19,8 +19,8 @@ _GPT_ENTRY = 128
 # ECMA-119 6.2.1: the first sixteen blocks are not the file system's.
 _SYSTEM_AREA = 16 * BLOCK
 _MOST_ENTRIES = 1024
-# isohybrid's and xorriso's geometry; a cylinder number has ten bits.
-_HEADS, _TRACK, _LAST_CYLINDER = 64, 32, 1023
+# A cylinder number has ten bits.
+_LAST_CYLINDER = 1023
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,12 @@ def grow(image: Overlay, gpt: Gpt | None, blocks: int) -> None:
     """Let both tables describe an image that is longer by `blocks` blocks of 2 KiB."""
     more = blocks * _SECTORS_PER_BLOCK
     sectors = image.size // SECTOR + more
-    cylinder = min(sectors // (_HEADS * _TRACK) - 1, _LAST_CYLINDER)
-    end = bytes([_HEADS - 1, _TRACK | cylinder >> 8 << 6, cylinder & 0xFF])
-    image.write(_MBR_TABLE + 5, end)
+    last_head, track = image.read(_MBR_TABLE + 5, 2)
+    # Old BIOSes guess a stick's geometry from this address, so head and track length stay.
+    if track := track & 0x3F:
+        cylinder = min(-(-sectors // ((last_head + 1) * track)) - 1, _LAST_CYLINDER)
+        end = bytes([last_head, track | cylinder >> 8 << 6, cylinder & 0xFF])
+        image.write(_MBR_TABLE + 5, end)
     image.write(_MBR_TABLE + 12, struct.pack("<I", sectors))
     if gpt is not None:
         _grow_gpt(image, gpt, more)

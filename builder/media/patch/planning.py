@@ -128,11 +128,8 @@ def plan_patch(
     """
     if not 0 <= when < _LATEST:
         raise MediumError(f"{when} seconds since 1970 are no date", "check SOURCE_DATE_EPOCH")
-    try:
-        image = Overlay(descriptor, size)
-        layout = read_layout(image, {*tree, OLD_GRUB_CONFIG, MANIFEST})
-    except RecursionError as error:
-        raise damaged("its structures are nested too deep") from error
+    image = Overlay(descriptor, size)
+    layout = read_layout(image, {*tree, OLD_GRUB_CONFIG, MANIFEST})
     if MANIFEST in layout.surveys[0].files and not force:
         raise MediumError(
             f"the source has {MANIFEST}: ksbuild made it from another",
