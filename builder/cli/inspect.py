@@ -21,6 +21,7 @@ def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
     The exit status is 4 when a file is not what the manifest says or it does not start somewhere.
     """
     from builder.media.inspect import boots, read_tree
+    from builder.media.oemdrv import LABEL
     from builder.plan import manifest
     from builder.plan.redact import redact
 
@@ -28,7 +29,7 @@ def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
         tree = read_tree(medium)
         said = manifest.read(tree[manifest.PATH])
         differing = manifest.differing(said, tree)
-        starts = boots(medium, tree)
+        starts = {} if said["volume_id"] == LABEL else boots(medium, tree)
     if shown is not None:
         if shown not in tree:
             raise click.BadParameter(f"no such file; there are {', '.join(sorted(tree))}")
@@ -54,5 +55,7 @@ def _say(
     for path, file in said["files"].items():
         state = "DIFFERS FROM THE MANIFEST" if path in differing else file["sha256"][:16]
         click.echo(f"  {file['bytes']:9}  {path}  {state}")
+    if not starts:
+        click.echo("  boots on  nothing: it accompanies an unmodified EL9 medium")
     for place, reason in starts.items():
         click.echo(f"  boots on  {place}: {f'NO, {reason}' if reason else 'yes'}")

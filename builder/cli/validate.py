@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.outcome import PROFILE, errors_worded, fail, result, say_problems
+from builder.cli.outcome import PROFILE, SOURCE, errors_worded, fail, result, say_problems
+from builder.cli.packages import check_packages, say_packages
 
 if TYPE_CHECKING:
     from builder.profile.problems import Problem
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     help="How problems are written.",
 )
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
-def validate(profile: Path, form: str) -> None:
+@click.option("--online", is_flag=True, help="Ask the repositories for every package, too.")
+def validate(profile: Path, form: str, online: bool) -> None:
     """Check PROFILE and say every mistake at once."""
     from builder.profile.load import load
     from builder.profile.problems import ProfileError
@@ -44,6 +46,10 @@ def validate(profile: Path, form: str) -> None:
             what = f"{profile}: {len(problems)} problem(s)"
             fail(PROFILE, what, f"ksbuild explain {problems[0].code}")
         raise SystemExit(PROFILE)
+    if online:
+        with errors_worded():
+            if say_packages(check_packages(checked.profile, None)):
+                fail(SOURCE, "not everything can be installed", "add what the hints name")
     if form == "text":
         click.echo(f"{profile}: pair {name} is valid")
 
