@@ -218,7 +218,7 @@ def test_from_the_wheel_alone(profile: Path, el9_iso: Path, tmp_path: Path) -> N
         check=True,
     )  # fmt: skip
     done = subprocess.run(
-        [tmp_path / "venv/bin/ksbuild", "iso", profile, "--source", el9_iso, "-o", "out.iso"],
+        [tmp_path / "venv/bin/ksbuild", "iso", profile, "--source", el9_iso, "--offline", "-o", "out.iso"],
         cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
