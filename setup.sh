@@ -9,9 +9,10 @@ what=${1:?run or test}
 
 # demo: tools that assemble the demonstration source; test: the real programs the tests ask.
 demo="grub-common kmod"
-test="$demo cpio dosfstools e2fsprogs fdisk firewalld gcc gdisk iproute2 isolinux libc6-dev mmdebstrap mtools
-  network-manager openssl ovmf qemu-system-x86 seabios shellcheck systemd syslinux-utils
-  user-mode-linux util-linux xorriso"
+test="$demo cpio createrepo-c dnf dosfstools drbd-utils e2fsprogs fdisk firewalld gcc gdisk
+  genisoimage gfs2-utils gnupg iproute2 isolinux isomd5sum libc6-dev lvm2 mdadm mmdebstrap mtools
+  network-manager openssl ovmf qemu-system-x86 rpm seabios shellcheck systemd
+  syslinux-utils user-mode-linux util-linux xfsprogs xorriso"
 
 fit_python() {
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
