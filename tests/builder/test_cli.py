@@ -220,10 +220,15 @@ def test_from_the_wheel_alone(profile: Path, el9_iso: Path, tmp_path: Path) -> N
          "--no-index", "--find-links", wheels, "ksbuild"],
         check=True,
     )  # fmt: skip
+    build = ["iso", profile, "--source", el9_iso, "--offline", "-o", "out.iso"]
     done = subprocess.run(
-        [tmp_path / "venv/bin/ksbuild", "iso", profile, "--source", el9_iso, "--offline", "-o", "out.iso"],
-        cwd=tmp_path, env={"PATH": ""}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [tmp_path / "venv/bin/ksbuild", *map(str, build)],
+        cwd=tmp_path,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out.iso").stat().st_size > 10_000_000
     assert not done.stderr
