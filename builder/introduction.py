@@ -15,20 +15,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from builder.errors import KeysError
 from builder.plan.trust import Introduction, Leaf
 
 # Nodes do not look at the time (new hardware has no clock); 99991231235959Z means "no end" (RFC
 # 5280, 4.1.2.5).
 _START = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
 _END = datetime.datetime(9999, 12, 31, 23, 59, 59, tzinfo=datetime.UTC)
-
-
-class KeysError(Exception):
-    """The keys folder can't be used; `hint` says what to do."""
-
-    def __init__(self, message: str, hint: str) -> None:
-        super().__init__(message)
-        self.hint = hint
 
 
 def load_or_make(folder: Path, pair_id: str, nodes: list[str]) -> Introduction:

@@ -38,7 +38,7 @@ def say_problems(file: str, problems: "list[Problem]") -> None:
 def errors_worded() -> Iterator[None]:
     """Turn every expected error into a message and an exit status; a bug keeps its traceback."""
     from builder.demo.programs import DemoError
-    from builder.introduction import KeysError
+    from builder.errors import KeysError
     from builder.media.errors import MediumError, OutputError, SourceError
     from builder.profile.problems import ProfileError
 

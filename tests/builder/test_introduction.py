@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from builder.introduction import KeysError, load_or_make
+from builder.errors import KeysError
+from builder.introduction import load_or_make
 
 PAIR = "2f0c5a8e-6f5b-4c43-9b9e-7d3a3f0a9d14"
 

@@ -1,0 +1,9 @@
+"""Errors that the command line words without loading what raises them."""
+
+
+class KeysError(Exception):
+    """The keys folder can't be used; `hint` says what to do."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
