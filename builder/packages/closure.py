@@ -60,12 +60,20 @@ class Closure:
     def _more(self) -> bool:
         """Queue what became due by what was chosen meanwhile; wishes come last, one by one."""
         for operation, package, why in self._conditions:
-            self._queue += ((part, package, why) for part in self._due(operation))
+            for part in self._due(operation):
+                if package and not self._usable(part) and not self.ways_out:
+                    self.ways_out = [package, *self._chosen_for(operation.operands[1])]
+                self._queue.append((part, package, why))
         wishes = iter(self._wishes)
         while not self._queue and (wish := next(wishes, None)):
             due = self._due(wish) if isinstance(wish, Operation) else (wish,)
             self._queue += ((part, None, _WISH) for part in due if self._granted(part))
         return bool(self._queue)
+
+    def _chosen_for(self, condition: Dependency) -> list[Package]:
+        if isinstance(condition, Operation):
+            return [p for operand in condition.operands for p in self._chosen_for(operand)]
+        return [p for p in self._index.candidates(condition) if p in self.chosen]
 
     def _granted(self, wish: Dependency) -> bool:
         self._installable.look_at([wish])
