@@ -59,9 +59,10 @@ def _copy(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | 
             f"{folder}: {patch.size} bytes are needed and {free} are free",
             "free some room or choose another disk with --output",
         )
-    if md5 is None and _copy_range(patch, out.fileno(), progress):
-        return "copy_file_range"
-    _stream(patch, out, md5, progress)
+    with _past_the_cache(out) as direct:
+        if md5 is None and not direct and _copy_range(patch, out.fileno(), progress):
+            return "copy_file_range"
+        _stream(patch, out, md5, progress)
     return "stream"
 
 
@@ -101,19 +102,16 @@ def _copy_range(patch: Patch, target: int, progress: Progress | None) -> bool:
 def _stream(
     patch: Patch, out: BinaryIO | None, md5: IsoMd5 | None, progress: Progress | None
 ) -> None:
-    """Read the medium as it will be, from front to back, and sum it, write it, or both."""
-    # A mapping, because direct writes want memory that begins on a page.
+    """Read the medium as it will be, from front to back, and sum it, write it, or both.
+
+    Direct writes want memory that begins on a page, hence the mapping, and whole sectors: what is
+    written behind the end, less than a piece, is cut off by the caller.
+    """
     buffer = memoryview(mmap.mmap(-1, _STREAM_BYTES))
-    whole = patch.size // _STREAM_BYTES * _STREAM_BYTES
-    with _direct(out):
-        for start in range(0, whole, _STREAM_BYTES):
-            _pass(patch, start, buffer, out, md5)
-            if progress:
-                progress(start + _STREAM_BYTES, patch.size)
-    if whole < patch.size:
-        _pass(patch, whole, buffer[: patch.size - whole], out, md5)
+    for start in range(0, patch.size, _STREAM_BYTES):
+        _pass(patch, start, buffer, out, md5)
         if progress:
-            progress(patch.size, patch.size)
+            progress(min(start + _STREAM_BYTES, patch.size), patch.size)
 
 
 def _pass(
@@ -129,22 +127,22 @@ def _pass(
 
 
 @contextlib.contextmanager
-def _direct(out: BinaryIO | None) -> Iterator[None]:
-    """Write past the page cache where the file system can: half of a copy's CPU goes there.
+def _past_the_cache(out: BinaryIO) -> Iterator[bool]:
+    """Let writes go around the page cache, and yield whether the file system does that.
 
-    Nothing is lost by it, as the medium is fsynced anyway and only some blocks are read again.
+    On a busy machine half of a copy's CPU goes into that cache, copy_file_range's on a local disk
+    as well, and nobody needs it: the medium is fsynced, and only some blocks are read again.
     """
-    if out is None:
-        yield
-        return
     flags = fcntl.fcntl(out, fcntl.F_GETFL)
+    direct = True
     try:
         fcntl.fcntl(out, fcntl.F_SETFL, flags | os.O_DIRECT)
     except OSError as error:
         if error.errno not in _CANNOT:
             raise
+        direct = False
     try:
-        yield
+        yield direct
     finally:
         fcntl.fcntl(out, fcntl.F_SETFL, flags)
 
