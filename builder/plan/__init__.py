@@ -16,11 +16,12 @@ from firstboot.render import render as render_node
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will happen: the pair, its digest, and a kickstart per node name."""
+    """What will happen: the pair, its digest, a kickstart per node name, and one for both."""
 
     profile: Profile
     pair: Pair
     kickstarts: dict[str, str]
+    either: str
 
     @property
     def digest(self) -> str:
@@ -38,7 +39,7 @@ def pair(profile: Profile) -> Pair:
         platform=profile.pair.platform,
         storage=Storage(
             os_gib=storage.os_gib,
-            grain_sectors=grain(stripe_kib=(storage.raid_strip_kib or 0) * storage.raid_data_disks),
+            grain_sectors=grain((storage.raid_strip_kib or 0) * storage.raid_data_disks),
         ),
         crossover=Crossover(crossover.mode, crossover.miimon_ms, crossover.mtu),
         nodes=(first, second),
@@ -46,22 +47,37 @@ def pair(profile: Profile) -> Pair:
 
 
 def plan(
-    profile: Profile, introduction: Introduction, agent: bytes, templates: jinja2.Environment
+    profile: Profile,
+    introduction: Introduction,
+    agent: bytes,
+    templates: jinja2.Environment,
+    *,
+    keys: tuple[kickstart.Key, ...] = (),
+    registration: kickstart.Registration | None = None,
 ) -> Plan:
     """Render both nodes' kickstarts. Raises KickstartError when pykickstart rejects one."""
     both = pair(profile)
     blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
-    rendered = {}
-    for section in profile.node:
-        identity = Identity(SCHEMA, section.name, both)
-        payload = kickstart.Payload(blob, to_json(identity), introduction.of(section.name))
-        rendered[section.name] = kickstart.render(templates, profile, section, identity, payload)
-    return Plan(profile, both, rendered)
+    nodes = {
+        node.name: kickstart.NodePayload(
+            to_json(Identity(SCHEMA, node.name, both)), introduction.of(node.name)
+        )
+        for node in profile.node
+    }
+    payload = kickstart.Payload(blob, nodes, keys, registration)
+
+    def render(*sections: NodeSection) -> str:
+        return kickstart.render(templates, profile, sections, both, payload)
+
+    return Plan(
+        profile, both, {node.name: render(node) for node in profile.node}, render(*profile.node)
+    )
 
 
 def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str, bytes]:
     """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it."""
     files = {f"{name}.ks": text for name, text in plan.kickstarts.items()}
+    files["ks.cfg"] = plan.either
     files |= bootmenu.render(templates, plan.profile, medium)
     encoded = {path: text.encode() for path, text in sorted(files.items())}
     return {**encoded, manifest.PATH: manifest.render(plan.pair, medium, encoded)}

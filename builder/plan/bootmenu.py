@@ -1,20 +1,30 @@
-"""The boot menus: one entry per node, each naming its own kickstart by the volume's label."""
+"""The boot menus: install this server, either node by name, or start the local disk."""
 
+import ipaddress
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import jinja2
 
 from builder.profile.model import NodeSection, Profile
 
+TIMEOUT_S = 30
+# No host name can hold a _, so no node's entry has one of these labels.
+INSTALL, LOCAL = "install_this_server", "local_disk"
+
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """What the menus must know of the medium and of the source its loaders come from."""
+    """What the menus must know of the medium and of the source its loaders come from.
+
+    `stage2` says that the medium carries the installer's own image (images/install.img).
+    """
 
     volume_id: str
     demonstration: bool
     grub_linux: str
     grub_initrd: str
+    stage2: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,21 +36,21 @@ class Entry:
     cmdline: str
 
 
-def entry(profile: Profile, node: NodeSection, medium: Medium) -> Entry:
-    """The entry that installs `node`.
+def entries(profile: Profile, medium: Medium) -> list[Entry]:
+    """The entries that start the installer; the first is the default.
 
-    hd:LABEL= finds the medium as a CD and as a USB stick alike; cdrom: would not
-    (anaconda-lib.sh). inst.nosave keeps the kickstart, which carries the introduction key, off the
-    installed disk.
+    %pre makes sure that the default one may start by itself: it installs only on a server it knows,
+    on a disk that is blank, consented to or unfinished.
     """
-    arguments = [
-        f"inst.ks=hd:LABEL={medium.volume_id}:/{node.name}.ks",
-        f"inst.stage2={profile.install.url}",
-        "inst.nosave=input_ks,output_ks",
-        *profile.install.kernel_arguments,
-    ]
+    first = _entry(profile, medium, INSTALL, "Install this server", "ks.cfg", *profile.node)
+    return [first, *(entry(profile, node, medium) for node in profile.node)]
+
+
+def entry(profile: Profile, node: NodeSection, medium: Medium) -> Entry:
+    """The entry that installs `node`."""
     known_by = f"serial {node.serial}" if node.serial else f"port {node.uplink.ports[0]}"
-    return Entry(label(node.name), f"Install {node.name} ({known_by})", " ".join(arguments))
+    title = f"Install {node.name} ({known_by})"
+    return _entry(profile, medium, label(node.name), title, f"{node.name}.ks", node)
 
 
 def label(name: str) -> str:
@@ -48,14 +58,21 @@ def label(name: str) -> str:
     return name.replace(".", "-")
 
 
+def installed_mark(profile: Profile) -> str:
+    """The file on the EFI system partition by which GRUB knows a node of this pair."""
+    return f"/EFI/ksbuild/{profile.pair.id}"
+
+
 def render(templates: jinja2.Environment, profile: Profile, medium: Medium) -> dict[str, str]:
     """Path -> text of each loader's configuration."""
     values = {
         "title": f"ksbuild: pair {profile.pair.name}",
         "demonstration": medium.demonstration,
-        "entries": [entry(profile, node, medium) for node in profile.node],
-        "timeout_s": 0,
-        "default": None,
+        "entries": entries(profile, medium),
+        "timeout_s": TIMEOUT_S,
+        "default": INSTALL,
+        "local": LOCAL,
+        "installed_mark": installed_mark(profile),
         "grub_linux": medium.grub_linux,
         "grub_initrd": medium.grub_initrd,
         "volume_id": medium.volume_id,
@@ -64,3 +81,40 @@ def render(templates: jinja2.Environment, profile: Profile, medium: Medium) -> d
         "EFI/BOOT/grub.cfg": templates.get_template("boot/grub.cfg.j2").render(values),
         "isolinux/isolinux.cfg": templates.get_template("boot/isolinux.cfg.j2").render(values),
     }
+
+
+def _entry(
+    profile: Profile, medium: Medium, name: str, title: str, kickstart: str, *nodes: NodeSection
+) -> Entry:
+    """An entry that reads `kickstart` and can reach the network as any of `nodes`.
+
+    hd:LABEL= finds the medium as a CD and as a USB stick alike; cdrom: would not
+    (anaconda-lib.sh). inst.nosave keeps the kickstart itself off the installed disk; its %post,
+    which carries the introduction's keys and which Anaconda copies there, removes itself.
+    """
+    on_medium = f"hd:LABEL={medium.volume_id}"
+    stage2 = on_medium if medium.stage2 else profile.install.url or on_medium
+    arguments = [
+        f"inst.ks={on_medium}:/{kickstart}",
+        f"inst.stage2={stage2}",
+        "inst.nosave=input_ks,output_ks",
+        *_network(profile, nodes),
+        *profile.install.kernel_arguments,
+    ]
+    return Entry(name, title, " ".join(arguments))
+
+
+def _network(profile: Profile, nodes: tuple[NodeSection, ...]) -> Iterator[str]:
+    """The uplink for dracut, so that it is up before %pre asks the repositories.
+
+    Of several, NetworkManager uses the one whose port is there; it takes a MAC with dashes for an
+    interface (nm-initrd-generator). A tagged uplink comes up later, by the kickstart's own line.
+    """
+    if profile.pair.platform != "el9" or profile.uplink.vlan is not None:
+        return
+    yield "rd.neednet=1"
+    for node in nodes:
+        interface = ipaddress.IPv4Interface(node.uplink.address)
+        mac = node.uplink.ports[0].lower().replace(":", "-")
+        yield f"ip={interface.ip}::{node.uplink.gateway}:{interface.netmask}::{mac}:none"
+    yield from sorted({f"nameserver={server}" for node in nodes for server in node.uplink.dns})

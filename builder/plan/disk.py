@@ -1,11 +1,14 @@
-"""Where every partition starts, in sectors of 512 bytes."""
+"""Where the operating system's partitions lie, in sectors of 512 bytes.
+
+Where the data partition starts is decided on the disk itself, which tells its I/O sizes
+(kickstarts/parts/layout.sh.j2); here is what is known before.
+"""
 
 import math
 from dataclasses import dataclass
 
 MIB = 2048
 GIB = 1024 * MIB
-_LARGEST_SANE_IO = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ LINUX_DATA = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 LINUX_SWAP = "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"
 LINUX_RESERVED = "8DA63339-0007-60C0-C436-083AC8230908"
 
+# What the root partition is called from %pre until the last line of %post.
+UNFINISHED = "ks-unfinished"
+
 _FIXED = (
     ("biosboot", 1 * MIB, BIOS_BOOT),
     ("esp", 600 * MIB, EFI_SYSTEM),
@@ -44,20 +50,11 @@ def os_partitions(os_gib: int) -> tuple[Partition, ...]:
     return tuple(found)
 
 
-def grain(*, stripe_kib: int = 0, minimum_io: int = 0, optimal_io: int = 0) -> int:
-    """Sectors that divide the data partition's start: lcm(1 MiB, stripe, sane I/O sizes).
-
-    `minimum_io` and `optimal_io` are bytes as sysfs tells them. A size that is no multiple of 4096
-    or above 64 MiB is a controller's nonsense (33553920 is a known one) and ignored.
-    """
-    sizes = [size for size in (minimum_io, optimal_io) if _sane(size)]
-    return math.lcm(MIB, *(size // 512 for size in (*sizes, stripe_kib * 1024) if size))
+def grain(stripe_kib: int = 0) -> int:
+    """Sectors that the profile asks the data partition's start to divide by: lcm(1 MiB, stripe)."""
+    return math.lcm(MIB, stripe_kib * 2) if stripe_kib else MIB
 
 
 def data_start(os_gib: int, grain_sectors: int) -> int:
-    """First multiple of the grain at or behind the operating system: the article's ceiling."""
+    """Planned start: the first multiple of the grain at or behind the operating system."""
     return -(-os_gib * GIB // grain_sectors) * grain_sectors
-
-
-def _sane(size: int) -> bool:
-    return 0 < size <= _LARGEST_SANE_IO and size % 4096 == 0

@@ -1,7 +1,9 @@
-"""One node's kickstart: rendered from the template, then read back by pykickstart's RHEL 9."""
+"""Kickstarts: rendered from one template, then read back by pykickstart's RHEL 9."""
 
 import ipaddress
+import re
 import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,49 +12,108 @@ from pykickstart.errors import KickstartError as PykickstartError
 from pykickstart.parser import KickstartParser
 from pykickstart.version import makeVersion
 
-from builder.plan.disk import LINUX_RESERVED, os_partitions
+from builder.plan.bootmenu import installed_mark
+from builder.plan.disk import LINUX_RESERVED, UNFINISHED, os_partitions
 from builder.plan.trust import Leaf
 from builder.profile.model import NodeSection, Profile
-from firstboot.node import Identity, partition_uuid
+from firstboot.node import Pair, partition_uuid
 
 # What a node needs from the operating system for the steps the agent has today.
 PACKAGES = ("@core", "NetworkManager", "chrony", "firewalld", "iproute", "openssl", "python3")
+
+# Where Anaconda has the medium that inst.stage2= names, be it a disc or a stick.
+MEDIUM_TREE = "file:///run/install/repo"
 
 
 class KickstartError(Exception):
     """pykickstart, or a comparison with the model, rejects a rendered kickstart: a bug of ours."""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
-    """What %post writes: the agent (base64), node.json, and this node's introduction."""
+@dataclass(frozen=True, slots=True, repr=False)
+class NodePayload:
+    """What %post writes for one node: node.json, and its introduction."""
 
-    agent: str
     node_json: str
     introduction: Leaf
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A public key that packages are signed with: `text` is its ASCII armour."""
+
+    name: str
+    fingerprint: str
+    text: str
+
+    @property
+    def key_id(self) -> str:
+        """What rpm shows of a signature: the fingerprint's last 16 digits."""
+        return self.fingerprint[-16:].lower()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Registration:
+    """How Red Hat knows a subscriber."""
+
+    organization: str
+    activation_key: str
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Payload:
+    """What %post writes: the agent (base64), each node's part by name, and keys of packages.
+
+    With any `keys` every installed package must be signed by one of them.
+    """
+
+    agent: str
+    nodes: Mapping[str, NodePayload]
+    keys: tuple[Key, ...] = ()
+    registration: Registration | None = None
 
 
 def render(
     templates: jinja2.Environment,
     profile: Profile,
-    node: NodeSection,
-    identity: Identity,
+    nodes: Sequence[NodeSection],
+    pair: Pair,
     payload: Payload,
 ) -> str:
-    """The kickstart's text. Raises KickstartError when the installer would not take it."""
+    """The kickstart for whichever of `nodes` it is started on.
+
+    Raises KickstartError when the installer would not take it.
+    """
     text = templates.get_template("node.ks.j2").render(
         profile=profile,
-        node=node,
-        identity=identity,
-        uplink=ipaddress.IPv4Interface(node.uplink.address),
+        nodes=nodes,
+        pair=pair,
+        peer=lambda node: pair.peer_of(node.name),
+        address=lambda node: ipaddress.IPv4Interface(node.uplink.address),
         partitions=os_partitions(profile.storage.os_gib),
         data_type=LINUX_RESERVED,
-        partuuid=lambda name: partition_uuid(identity.pair.id, node.name, name),
+        unfinished=UNFINISHED,
+        mark=installed_mark(profile),
+        partuuid=lambda node, name: partition_uuid(pair.id, node.name, name),
         packages=sorted({*PACKAGES, *profile.install.packages}, key=lambda p: (p[0] != "@", p)),
+        languages=languages(profile.install.language),
+        medium_tree=MEDIUM_TREE,
+        web_repositories=web_repositories(profile),
         payload=payload,
     )
-    _compare(parse(text), node)
+    _compare(parse(text), text, nodes)
     return text
+
+
+def languages(locale: str) -> str:
+    """The locale as rpm's %_install_langs has it, which takes de_DE for de and de_DE."""
+    return re.split(r"[.@]", locale)[0]
+
+
+def web_repositories(profile: Profile) -> list[str]:
+    """Addresses of the installation's package repositories that are reached over the network."""
+    install = profile.install
+    urls = [install.url, *(repository.url for repository in install.repositories)]
+    return [url for url in urls if url is not None and url.startswith("http")]
 
 
 def parse(text: str) -> Any:
@@ -69,10 +130,14 @@ def parse(text: str) -> Any:
     return handler
 
 
-def _compare(handler: Any, node: NodeSection) -> None:
-    network = handler.network.network[0]
-    meant = (node.name, node.uplink.ports[0], str(ipaddress.IPv4Interface(node.uplink.address).ip))
-    if (network.hostname, network.device, network.ip) != meant:
-        raise KickstartError(f"the kickstart's network line does not say {meant}")
+def _compare(handler: Any, text: str, nodes: Sequence[NodeSection]) -> None:
+    """Each node's network line says what its profile says, be it in the file or in %pre."""
+    written = re.findall(r"^network .*|(?<=line=')network [^']*", text, re.MULTILINE)
+    for line, node in zip(written, nodes, strict=True):
+        network = parse(line).network.network[0]
+        address = str(ipaddress.IPv4Interface(node.uplink.address).ip)
+        meant = (node.name, node.uplink.ports[0], address)
+        if (network.hostname, network.device, network.ip) != meant:
+            raise KickstartError(f"the kickstart's network line does not say {meant}")
     if len([script for script in handler.scripts if script.type == 0]) != 1:
         raise KickstartError("the kickstart has not exactly one %pre")

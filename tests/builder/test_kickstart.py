@@ -6,10 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from builder.plan import Plan
+from builder.plan import Plan, bootmenu, kickstart
+from builder.plan.bootmenu import Medium
 from builder.plan.kickstart import KickstartError, parse
-from builder.profile.load import parse as parse_profile
-from tests.builder.conftest import plan_of
+from builder.profile.load import load
+from builder.resources import templates
+from tests.builder.conftest import plan_of, planned
+from tests.builder.server import Server
 
 NODES = ["justinian", "julius"]
 
@@ -46,10 +49,10 @@ def test_the_installer_understands_what_was_meant(example: Plan, node: str) -> N
     assert all(s.errorOnFail for s in handler.scripts if "exit 1" in s.script or "put" in s.script)
 
 
-@pytest.mark.parametrize("node", NODES)
+@pytest.mark.parametrize("node", [*NODES, "either"])
 @pytest.mark.parametrize("kind", ["pre", "post", "onerror"])
 def test_scripts_pass_shellcheck(example: Plan, tmp_path: Path, node: str, kind: str) -> None:
-    (script,) = scripts(example.kickstarts[node], kind)
+    (script,) = scripts(example.kickstarts.get(node, example.either), kind)
     path = tmp_path / "script.sh"
     path.write_text("#!/bin/bash\n" + script)
     done = subprocess.run(["shellcheck", path], capture_output=True, text=True, check=False)
@@ -82,20 +85,20 @@ def test_a_kickstart_the_installer_rejects_is_an_error() -> None:
 def test_hostile_values_stay_values(root: Path, tmp_path: Path) -> None:
     """What a profile may hold can't leave its place in kickstart or shell."""
     text = (root / "profiles/example.toml").read_text()
-    serial = """a'b"c$(touch x)`x`;\\\\ %end"""
-    profile = tmp_path / "p.toml"
-    profile.write_text(text.replace('"CZC00014A1"', "'''" + serial + "'''"))
-    assert parse_profile(profile.read_bytes(), "p").profile.node[0].serial == serial
-    kickstart = plan_of(profile).kickstarts["justinian"]
-    (script,) = scripts(kickstart, "pre")
-    test = re.search(r'\[ "\$seen_serial" != .*? \]; then$', script, re.MULTILINE)
-    assert test
-    done = subprocess.run(
-        ["bash", "-c", f'read -r seen_serial; if {test[0]} echo other; else echo same; fi'],
-        input=serial, capture_output=True, text=True, check=True, cwd=tmp_path,
-    )  # fmt: skip
-    assert done.stdout == "same\n"
-    assert not (tmp_path / "x").exists()
+    serial = """a'b"c$(touch x)`touch x`;\\\\ %end"""
+    text = text.replace('"CZC00014A1"', "'''" + serial + "'''")
+    (tmp_path / "p.toml").write_text(text)
+    checked = load(tmp_path / "p.toml").profile
+    argument = "x=$(touch${IFS}x)`touch${IFS}x`$HOME"  # values.py takes none such; belt and braces
+    install = checked.install.model_copy(update={"kernel_arguments": [argument]})
+    made = planned(checked.model_copy(update={"install": install}))
+    node = checked.node[0]
+    server = Server(tmp_path / "s", serial, macs=(*node.uplink.ports, *node.crossover.ports))
+    server.add_disk("sda", 950)
+    outcome = server.run(made.either)
+    assert outcome.success, outcome.said
+    assert not (server.root / "x").exists()
+    assert parse(server.fragment("ksbuild-disk.ks")).bootloader.appendLine == argument
 
 
 def test_systemd_takes_the_unit(example: Plan, tmp_path: Path) -> None:
@@ -122,15 +125,109 @@ def test_systemd_takes_the_unit(example: Plan, tmp_path: Path) -> None:
 
 
 def test_both_nodes_share_one_plan_and_no_partuuid(example: Plan) -> None:
-    uuids = [set(re.findall(r"uuid=([0-9a-f-]{36})", example.kickstarts[n])) for n in NODES]
+    own = r"    (?:biosboot|esp|boot|swap|root|data)=([0-9a-f-]{36})"
+    uuids = [set(re.findall(own, example.kickstarts[n])) for n in NODES]
     assert len(uuids[0]) == len(uuids[1]) == 6
     assert not uuids[0] & uuids[1]
+    assert set(re.findall(own, example.either)) == uuids[0] | uuids[1]
 
 
-def test_the_boot_line_fits_the_kernel(example: Plan) -> None:
-    from builder.plan.bootmenu import Medium, entry
+@pytest.mark.parametrize(
+    ("locale", "expected"),
+    [("en_US.UTF-8", "en_US"), ("de_DE.UTF-8@euro", "de_DE"), ("C.UTF-8", "C"), ("sr@x", "sr")],
+)
+def test_languages_follow_the_locale(locale: str, expected: str) -> None:
+    assert kickstart.languages(locale) == expected
 
-    for node in example.profile.node:
-        line = entry(example.profile, node, Medium("KSBUILD", False, "linuxefi", "initrdefi"))
-        assert line.cmdline.split()[0] == f"inst.ks=hd:LABEL=KSBUILD:/{node.name}.ks"
+
+def test_optional_commands(root: Path, tmp_path: Path) -> None:
+    """Users, proxy, time servers, a tagged uplink, and the medium's own tree without a URL."""
+    text = (root / "profiles/example.toml").read_text()
+    key = re.search(r'"(ssh-ed25519 .*)"', text)
+    assert key
+    text = re.sub(r"(\[install\]\n)url = .*\n", r'\1proxy = "http://proxy.example:3128"\n', text)
+    text = text.replace(
+        "[storage]\n",
+        '[[access.users]]\nname = "ada"\ngroups = ["wheel", "libvirt"]\n'
+        f'ssh_keys = ["{key[1]}"]\n'
+        f'[[access.users]]\nname = "eve"\npassword_hash = "$6$salt${"x" * 86}"\n'
+        "[uplink]\nvlan = 88\nmtu = 9000\n[storage]\n",
+    )
+    (tmp_path / "p.toml").write_text(text)
+    handler = parse(plan_of(tmp_path / "p.toml").kickstarts["julius"])
+    assert handler.url.url == "file:///run/install/repo"
+    assert not handler.url.proxy
+    assert [repo.proxy for repo in handler.repo.repoList] == ["http://proxy.example:3128"]
+    network = handler.network.network[0]
+    assert (network.vlanid, network.mtu, network.bindto) == ("88", "9000", None)
+    ada, eve = handler.user.userList
+    assert (ada.name, ada.groups, ada.lock) == ("ada", ["wheel", "libvirt"], True)
+    assert (eve.name, eve.isCrypted, eve.lock) == ("eve", True, False)
+    assert [user.username for user in handler.sshkey.sshUserList] == ["root", "ada"]
+    assert [source.ntp_server for source in handler.timesource.dataList()] == ["ntp.example.org"]
+
+
+def test_registration_and_pinned_keys(root: Path) -> None:
+    profile = load(root / "profiles/example.toml").profile
+    key = kickstart.Key("elrepo", "96C0104F6315414709C5C5D0BAADAE52BEEFCAFE", "ARMOUR")
+    made = planned(profile, keys=(key,), registration=kickstart.Registration("org 1", "key'1"))
+    handler = parse(made.either)
+    assert (handler.rhsm.organization, handler.rhsm.activation_keys) == ("org 1", ["key'1"])
+    (script,) = scripts(made.either, "post")
+    assert "key id (baadae52beefcafe)" in script
+    assert "rpm --import /etc/pki/rpm-gpg/RPM-GPG-KEY-ksbuild-elrepo" in script
+    (without,) = scripts(planned(profile).either, "post")
+    assert "rpm " not in without
+
+
+def signed_script(root: Path, tmp_path: Path, listed: str) -> subprocess.CompletedProcess[str]:
+    """Run the part of %post that looks at signatures, with an rpm that lists this."""
+    profile = load(root / "profiles/example.toml").profile
+    key = kickstart.Key("elrepo", "96C0104F6315414709C5C5D0BAADAE52BEEFCAFE", "ARMOUR")
+    (script,) = scripts(planned(profile, keys=(key,)).either, "post")
+    part = script[script.index("# --- every package") : script.index("# put PATH")]
+    (tmp_path / "list").write_text(listed)
+    (tmp_path / "rpm").write_text(f'#!/bin/sh\n[ "$1" = --import ] || cat {tmp_path}/list\n')
+    (tmp_path / "rpm").chmod(0o755)
+    part = part.replace("/etc/pki", str(tmp_path))
+    return subprocess.run(
+        ["bash", "-euo", "pipefail"], input=part, capture_output=True, text=True, check=False,
+        env={"PATH": f"{tmp_path}:/usr/bin"},
+    )  # fmt: skip
+
+
+def test_unsigned_packages_stop_the_installation(root: Path, tmp_path: Path) -> None:
+    good = "bash-5.1 RSA/SHA256, Fri, Key ID baadae52beefcafe (none)\n"
+    good += "gpg-pubkey-1 (none) (none)\n"
+    assert signed_script(root, tmp_path, good).returncode == 0
+    for bad in ("evil-1 (none) (none)", "evil-1 RSA/SHA256, Fri, Key ID 0123456789abcdef (none)"):
+        done = signed_script(root, tmp_path, good + bad + "\n")
+        assert done.returncode == 1
+        assert "evil-1" in done.stdout
+        assert "bash-5.1" not in done.stdout
+
+
+def test_the_boot_lines_fit_the_kernel(example: Plan) -> None:
+    medium = Medium("KSBUILD", False, "linuxefi", "initrdefi", stage2=True)
+    lines = bootmenu.entries(example.profile, medium)
+    assert [line.label for line in lines] == ["install_this_server", *NODES]
+    for line, name in zip(lines, ["ks.cfg", "justinian.ks", "julius.ks"], strict=True):
+        words = line.cmdline.split()
+        assert words[0] == f"inst.ks=hd:LABEL=KSBUILD:/{name}"
+        assert words[1] == "inst.stage2=hd:LABEL=KSBUILD"
         assert len(line.cmdline) < 2048  # COMMAND_LINE_SIZE on x86
+    assert "ip=10.0.0.113::10.0.0.1:255.255.252.0::00-25-b3-22-e1-3c:none" in lines[0].cmdline
+    assert "ip=10.0.0.112::" not in lines[2].cmdline
+
+
+def test_the_menu_installs_by_itself_and_offers_the_local_disk(example: Plan) -> None:
+    files = bootmenu.render(templates(), example.profile, Medium("K", False, "linux", "initrd"))
+    isolinux, grub = files["isolinux/isolinux.cfg"], files["EFI/BOOT/grub.cfg"]
+    assert "default install_this_server\ntimeout 300\n" in isolinux
+    assert "label local_disk\n" in isolinux
+    assert "set default='install_this_server'\nset timeout=30\n" in grub
+    assert "--file '/EFI/ksbuild/2f0c5a8e-6f5b-4c43-9b9e-7d3a3f0a9d14'" in grub
+    (post,) = scripts(example.either, "post")
+    assert "put /boot/efi/EFI/ksbuild/2f0c5a8e-6f5b-4c43-9b9e-7d3a3f0a9d14 0600" in post
+    checked = subprocess.run(["grub-script-check"], input=grub, text=True, check=False)
+    assert checked.returncode == 0

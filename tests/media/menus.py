@@ -49,6 +49,8 @@ def render(template: str, source: Source, default: str | None, **changes: object
         "grub_linux": source.grub_linux,
         "grub_initrd": source.grub_initrd,
         "volume_id": VOLUME_ID,
+        "local": "local_disk",
+        "installed_mark": "/EFI/ksbuild/pair",
     }
     return environment.get_template(template).render(values | changes).encode()
 

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from builder.plan import pair
+from builder.plan.bootmenu import INSTALL
 from builder.profile.load import load
 from builder.profile.model import NodeSection
 from firstboot.node import Pair, partition_uuid, plan_digest
@@ -31,13 +33,13 @@ STATE = "/var/lib/ksbuild"
 
 def build_medium(source: Path, output: Path, keys: Path) -> Path:
     """Make the pair's medium as a user would."""
-    files = [PROFILE, "--source", source, "--output", output, "--keys", keys]
+    files = [PROFILE, "--source", source, "--output", output, "--keys", keys, "--offline"]
     subprocess.run([KSBUILD, "iso", *map(str, files)], check=True, capture_output=True)
     return output
 
 
-def boot_arguments(medium: Path, node: str) -> list[str]:
-    """The kernel arguments that the medium's own BIOS menu gives for this node."""
+def boot_arguments(medium: Path, entry: str) -> list[str]:
+    """The kernel arguments that the medium's own BIOS menu gives for this entry."""
     from pycdlib import PyCdlib
 
     iso = PyCdlib()
@@ -45,7 +47,7 @@ def boot_arguments(medium: Path, node: str) -> list[str]:
     with iso.open_file_from_iso(rr_path="/isolinux/isolinux.cfg") as file:
         config = file.read().decode()
     iso.close()
-    found = re.search(rf"^label {node}$.*?^\s*append (.*?)$", config, re.DOTALL | re.MULTILINE)
+    found = re.search(rf"^label {entry}$.*?^\s*append (.*?)$", config, re.DOTALL | re.MULTILINE)
     assert found, config
     return [word for word in found[1].split() if not word.startswith("initrd=")]
 
@@ -99,17 +101,28 @@ class TestPair:
         return plan_digest(self.plan)
 
     def install(self, server: Server, *, entry: str = "", arguments: Sequence[str] = ()) -> Verdict:
-        """Boot the medium on a server, by default with the server's own entry."""
+        """Boot the medium on a server, by default with the menu's default entry."""
         return installation.install(
-            self.lab,
-            f"install-{server.name}",
-            self.images,
-            disk=server.disk,
-            medium=self.medium,
-            nics=server.nics,
-            arguments=[*boot_arguments(self.medium, entry or server.name), *arguments],
-            folder=server.folder / "install",
+            **self._installer(server),
+            arguments=[*boot_arguments(self.medium, entry or INSTALL), *arguments],
         )
+
+    def start_installer(self, server: Server) -> Machine:
+        """Boot the medium's default entry on a server, and leave it running."""
+        return installation.start_installer(
+            **self._installer(server), arguments=boot_arguments(self.medium, INSTALL)
+        )
+
+    def _installer(self, server: Server) -> dict[str, Any]:
+        return {
+            "lab": self.lab,
+            "name": f"install-{server.name}",
+            "images": self.images,
+            "disk": server.disk,
+            "medium": self.medium,
+            "nics": server.nics,
+            "folder": server.folder / "install",
+        }
 
     def install_both(self) -> list[Verdict]:
         """Install both servers at the same time."""

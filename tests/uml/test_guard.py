@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.uml.disk import partition, partitions, written_extents
+from firstboot.node import partition_uuid
+from tests.uml.disk import partition, partitions, read_files, written_extents
 from tests.uml.images import Images
 from tests.uml.lab import Lab
 from tests.uml.pair import Server, TestPair, build_medium
@@ -62,9 +63,12 @@ def refused(pair: TestPair, server: Server, *, entry: str = "") -> str:
     return said
 
 
+TAIL = (46 << 30) - (2 << 20)  # the last MiB of ks-data: behind it are a MiB and the table's copy
+
+
 def test_the_other_nodes_entry(pair: TestPair) -> None:
     said = refused(pair, pair.servers[0], entry="julius")
-    assert "this is not julius" in said
+    assert "this is not julius: it has not port 52:54:00:02:00:00" in said
     assert "52:54:00:01:00:00" in said, "the ports it saw are named"
 
 
@@ -73,9 +77,10 @@ def test_the_other_nodes_entry(pair: TestPair) -> None:
     [
         (0, b"\x00" * 510 + b"\x55\xaa"),
         ((46 << 30) - 4096, SENTINEL),
+        (TAIL + (1 << 20) - len(SENTINEL), SENTINEL),
         ((36 << 30) + (1 << 20), SENTINEL),
     ],
-    ids=["a boot sector", "at the end", "where data would start"],
+    ids=["a boot sector", "at the end", "at the end of the data", "where data would start"],
 )
 def test_a_used_disk(pair: TestPair, where: int, content: bytes) -> None:
     server = pair.servers[0]
@@ -94,19 +99,51 @@ def test_somebodys_partitions(pair: TestPair) -> None:
 
 def test_our_own_disk_only_on_demand_and_never_its_data(pair: TestPair) -> None:
     server = pair.servers[0]
-    assert pair.install(server).success
+    assert pair.install(server, entry="justinian").success
     table = partitions(server.disk)
-    data = partition(server.disk, "ks-data")
-    put(server.disk, data.start * 512, SENTINEL)
-    put(server.disk, (data.start + data.size) * 512 - len(SENTINEL), SENTINEL)
+    assert "ks-root" in [entry.name for entry in table]
+    put_data_sentinels(server)
     said = refused(pair, server)
     assert "carries justinian of this pair already" in said
     assert "ksbuild.reinstall=lab-justinian" in said
     verdict = pair.install(server, arguments=["ksbuild.reinstall=lab-justinian"])
     assert verdict.success, verdict.reason
     assert partitions(server.disk) == table
+    check_data_sentinels(server)
+
+
+def test_a_power_cut_in_the_middle_needs_no_typed_word(pair: TestPair) -> None:
+    """The table is there, the installation is not: the same medium goes on, and keeps ks-data."""
+    server = pair.servers[0]
+    machine = pair.start_installer(server)
+    machine.wait_console("stand-in: payload", 120)
+    machine.power_cut()
+    put_data_sentinels(server)
+    verdict = pair.install(server)
+    assert verdict.success, verdict.reason + verdict.script_tail
+    assert "did not finish: going on" in "".join(verdict.logs.values())
+    check_data_sentinels(server)
+    files = read_files(pair.images, server.disk, pair.root_number(server), ["/tmp", "/etc/ksbuild"])
+    assert "/etc/ksbuild/introduction/node.key" in files
+    assert [path for path in files if path.startswith("/tmp")] == [], "Anaconda keeps its scripts"
+    esp = partition(server.disk, partition_uuid(pair.plan.id, server.name, "esp"))
+    mark = f"/EFI/ksbuild/{pair.plan.id}"
+    assert read_files(pair.images, server.disk, esp.number, [mark]) == {mark: b"justinian\n"}
+    assert "carries justinian of this pair already" in refused(pair, server)
+
+
+def put_data_sentinels(server: Server) -> None:
+    for place in _data_ends(server):
+        put(server.disk, place, SENTINEL)
+
+
+def check_data_sentinels(server: Server) -> None:
     with server.disk.open("rb") as file:
-        file.seek(data.start * 512)
-        assert file.read(len(SENTINEL)) == SENTINEL
-        file.seek((data.start + data.size) * 512 - len(SENTINEL))
-        assert file.read(len(SENTINEL)) == SENTINEL
+        for place in _data_ends(server):
+            file.seek(place)
+            assert file.read(len(SENTINEL)) == SENTINEL
+
+
+def _data_ends(server: Server) -> tuple[int, int]:
+    data = partition(server.disk, "ks-data")
+    return data.start * 512, (data.start + data.size) * 512 - len(SENTINEL)
