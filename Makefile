@@ -6,10 +6,10 @@ BIN     := .venv/bin
 LOCK    := uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup iso try test lint types golden docs wheel lock clean
+.PHONY: help setup iso try test test-media bench lint types golden docs wheel lock clean
 
 help:  ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 setup:  ## make .venv from the hash-locked lists (never escalates)
 	@./setup.sh run
@@ -26,7 +26,13 @@ try:  ## boot the demonstration medium in QEMU as NODE= (or with a stranger's SE
 
 test:  ## every check and test, with its own set-up
 	@./setup.sh test && $(MAKE) --no-print-directory lint types docs
-	@$(BIN)/pytest && $(BIN)/python -m tests.python39
+	@$(BIN)/pytest -m "not slow" && $(BIN)/python -m tests.python39
+
+test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
+	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
+
+bench:  ## patching against xorriso + implantisomd5, as ratios
+	@./setup.sh test && $(BIN)/python -m bench.patch
 
 lint:  ## ruff, shellcheck, and the agent's Python floor
 	@$(BIN)/ruff check -q && $(BIN)/ruff format -q --check && shellcheck setup.sh .ci/run builder/demo/init.sh
