@@ -39,8 +39,11 @@ def start_installer(
     arguments: Sequence[str],
     folder: Path,
     memory: int = 768,
+    more_disks: Sequence[Path] = (),
 ) -> Machine:
     """Start a machine on the medium: its disk is /dev/ubda, the read-only medium /dev/ubdb.
+
+    more_disks follow as /dev/ubdc and so on.
 
     arguments are the boot menu's (inst.ks=..., inst.nosave=...). folder, made if need be, takes
     the console (file console) and what the installer leaves (below out/).
@@ -49,11 +52,12 @@ def start_installer(
     out.mkdir(parents=True, exist_ok=True)
     for stale in out.iterdir():
         stale.unlink()
+    disks = [Disk(disk), Disk(medium, read_only=True), *map(Disk, more_disks)]
     own = [f"standin.out={out.resolve()}", f"standin.rootfs={images.rootfs.resolve()}"]
     return Machine(
         lab,
         name,
-        Hardware(disks=[Disk(disk), Disk(medium, read_only=True)], nics=nics, memory=memory),
+        Hardware(disks=disks, nics=nics, memory=memory),
         ["standin.task=install", *own, *arguments],
         console=folder / "console",
         initrd=images.installer,
@@ -89,6 +93,7 @@ def install(
     arguments: Sequence[str],
     folder: Path,
     timeout: float = 240,
+    more_disks: Sequence[Path] = (),
 ) -> Verdict:
     """Run the stand-in installer to its end; arguments as for start_installer.
 
@@ -104,6 +109,7 @@ def install(
         nics=nics,
         arguments=arguments,
         folder=folder,
+        more_disks=more_disks,
     )
     with machine:
         machine.wait_off(timeout)

@@ -31,9 +31,9 @@ DISK_GIB = 46
 STATE = "/var/lib/ksbuild"
 
 
-def build_medium(source: Path, output: Path, keys: Path) -> Path:
+def build_medium(source: Path, output: Path, keys: Path, profile: Path = PROFILE) -> Path:
     """Make the pair's medium as a user would."""
-    files = [PROFILE, "--source", source, "--output", output, "--keys", keys, "--offline"]
+    files = [profile, "--source", source, "--output", output, "--keys", keys, "--offline"]
     subprocess.run([KSBUILD, "iso", *map(str, files)], check=True, capture_output=True)
     return output
 
@@ -60,6 +60,7 @@ class Server:
     nics: list[Nic]
     disk: Path
     folder: Path
+    more_disks: list[Path] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -122,6 +123,7 @@ class TestPair:
             "medium": self.medium,
             "nics": server.nics,
             "folder": server.folder / "install",
+            "more_disks": server.more_disks,
         }
 
     def install_both(self) -> list[Verdict]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +9,13 @@ from pathlib import Path
 import pytest
 
 from firstboot.node import partition_uuid
-from tests.uml.disk import partition, partitions, read_files, written_extents
+from tests.uml.disk import partition, partitions, read_files
+from tests.uml.guard import SENTINEL, put, refused
 from tests.uml.images import Images
 from tests.uml.lab import Lab
 from tests.uml.pair import Server, TestPair, build_medium
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
-
-SENTINEL = b"data that nobody wrote a backup of" * 100
 
 
 @pytest.fixture(scope="module")
@@ -32,35 +30,6 @@ def pair(images: Images, medium: Path, tmp_path: Path) -> Iterator[TestPair]:
         made = TestPair(lab, images, medium, tmp_path / "servers")
         yield made
         made.close()
-
-
-def digest(image: Path) -> str:
-    """All that was ever written to a sparse image, and where."""
-    total = hashlib.sha256()
-    with image.open("rb") as file:
-        for start, end in written_extents(image):
-            file.seek(start)
-            total.update(f"{start}-{end}:".encode() + file.read(end - start))
-    return total.hexdigest()
-
-
-def put(image: Path, offset: int, content: bytes) -> None:
-    with image.open("r+b") as file:
-        file.seek(offset)
-        file.write(content)
-
-
-def refused(pair: TestPair, server: Server, *, entry: str = "") -> str:
-    """Install, and see it refused with the disk as it was; what %pre said."""
-    before = digest(server.disk)
-    verdict = pair.install(server, entry=entry)
-    assert not verdict.success
-    assert digest(server.disk) == before
-    said = verdict.script_tail + "".join(verdict.logs.values())
-    assert "REFUSED" in said
-    assert "Next:" in said
-    assert "Nothing was written" in said
-    return said
 
 
 TAIL = (46 << 30) - (2 << 20)  # the last MiB of ks-data: behind it are a MiB and the table's copy

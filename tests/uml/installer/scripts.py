@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from tests.uml.installer.programs import link_programs
 from tests.uml.installer.report import InstallationError, Report, keep_log
 
 SYSROOT = Path("/mnt/sysroot")
@@ -17,8 +18,6 @@ INSTALLER_PATH = (
     "/usr/bin:/bin:/sbin:/usr/sbin:/mnt/sysimage/bin:/mnt/sysimage/usr/bin:"
     "/mnt/sysimage/usr/sbin:/mnt/sysimage/sbin:/sbin:/usr/sbin"
 )
-# The one place to cut %pre down to what lorax leaves in EL9's installer image.
-PRE_PATH = INSTALLER_PATH
 _TAIL_LINES = 15
 
 
@@ -49,7 +48,8 @@ def run(script: Any, kind: str, out: Path, report: Report) -> None:
 
 
 def _path_for(kind: str) -> str:
-    return PRE_PATH if kind == "pre" else INSTALLER_PATH
+    """%pre is cut down to what lorax leaves in EL9's installer; %post has the new system's."""
+    return link_programs() if kind == "pre" else INSTALLER_PATH
 
 
 def _execute(argv: list[str], root: Path, messages: Path, path: str) -> int:

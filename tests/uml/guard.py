@@ -1,0 +1,41 @@
+"""What the tests of %pre's guards share: disks compared as a whole, sentinels, refusals."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from tests.uml.disk import written_extents
+from tests.uml.pair import Server, TestPair
+
+SENTINEL = b"data that nobody wrote a backup of" * 100
+
+
+def digest(image: Path) -> str:
+    """All that was ever written to a sparse image, and where."""
+    total = hashlib.sha256()
+    with image.open("rb") as file:
+        for start, end in written_extents(image):
+            file.seek(start)
+            total.update(f"{start}-{end}:".encode() + file.read(end - start))
+    return total.hexdigest()
+
+
+def put(image: Path, offset: int, content: bytes) -> None:
+    with image.open("r+b") as file:
+        file.seek(offset)
+        file.write(content)
+
+
+def refused(pair: TestPair, server: Server, *, entry: str = "") -> str:
+    """Install, and see it refused with all disks as they were; what %pre said."""
+    disks = [server.disk, *server.more_disks]
+    before = [digest(disk) for disk in disks]
+    verdict = pair.install(server, entry=entry)
+    assert not verdict.success
+    assert [digest(disk) for disk in disks] == before
+    said = verdict.script_tail + "".join(verdict.logs.values())
+    assert "REFUSED" in said
+    assert "Next:" in said
+    assert "Nothing was written" in said
+    return said
