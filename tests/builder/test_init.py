@@ -1,5 +1,6 @@
 """New profiles, keys and hashes from the command line."""
 
+import importlib
 import re
 from pathlib import Path
 
@@ -123,7 +124,8 @@ def test_doctor_finds_this_machine_fit(tmp_path: Path, monkeypatch: pytest.Monke
     said = ksbuild("doctor")
     assert said.exit_code == 0
     assert "BAD" not in said.output
-    monkeypatch.setattr("builder.cli.doctor.NEEDED", ("no-such-library",))
+    module = importlib.import_module("builder.cli.doctor")  # the package's name is the command
+    monkeypatch.setattr(module, "NEEDED", ("no-such-library",))
     said = ksbuild("doctor")
     assert said.exit_code == 6
     assert "BAD  no-such-library is not installed" in said.output
