@@ -16,12 +16,16 @@ from firstboot.render import render as render_node
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What will happen: the pair, its digest, a kickstart per node name, and one for both."""
+    """What will happen: the pair, its digest, and the kickstarts.
+
+    `kickstarts` has one per node name; `either` serves both, and `describe` installs nothing.
+    """
 
     profile: Profile
     pair: Pair
     kickstarts: dict[str, str]
     either: str
+    describe: str
 
     @property
     def digest(self) -> str:
@@ -70,14 +74,18 @@ def plan(
         return kickstart.render(templates, profile, sections, both, payload)
 
     return Plan(
-        profile, both, {node.name: render(node) for node in profile.node}, render(*profile.node)
+        profile,
+        both,
+        {node.name: render(node) for node in profile.node},
+        render(*profile.node),
+        kickstart.describe(templates, profile),
     )
 
 
 def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str, bytes]:
     """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it."""
     files = {f"{name}.ks": text for name, text in plan.kickstarts.items()}
-    files["ks.cfg"] = plan.either
+    files |= {"ks.cfg": plan.either, "describe.cfg": plan.describe}
     files |= bootmenu.render(templates, plan.profile, medium)
     encoded = {path: text.encode() for path, text in sorted(files.items())}
     return {**encoded, manifest.PATH: manifest.render(plan.pair, medium, encoded)}

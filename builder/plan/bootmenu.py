@@ -10,7 +10,7 @@ from builder.profile.model import NodeSection, Profile
 
 TIMEOUT_S = 30
 # No host name can hold a _, so no node's entry has one of these labels.
-INSTALL, LOCAL = "install_this_server", "local_disk"
+INSTALL, LOCAL, DESCRIBE = "install_this_server", "local_disk", "describe_this_server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,15 @@ class Entry:
 
 
 def entries(profile: Profile, medium: Medium) -> list[Entry]:
-    """The entries that start the installer; the first is the default.
+    """The entries that start the installer's kernel; the first is the default.
 
     %pre makes sure that the default one may start by itself: it installs only on a server it knows,
     on a disk that is blank, consented to or unfinished.
     """
     first = _entry(profile, medium, INSTALL, "Install this server", "ks.cfg", *profile.node)
-    return [first, *(entry(profile, node, medium) for node in profile.node)]
+    describe = "Describe this server (writes to no disk)"
+    last = _entry(profile, medium, DESCRIBE, describe, "describe.cfg", *profile.node)
+    return [first, *(entry(profile, node, medium) for node in profile.node), last]
 
 
 def entry(profile: Profile, node: NodeSection, medium: Medium) -> Entry:

@@ -104,6 +104,13 @@ def render(
     return text
 
 
+def describe(templates: jinja2.Environment, profile: Profile) -> str:
+    """The kickstart that describes a server and installs nothing."""
+    text = templates.get_template("describe.ks.j2").render(profile=profile)
+    parse(text)
+    return text
+
+
 def languages(locale: str) -> str:
     """The locale as rpm's %_install_langs has it, which takes de_DE for de and de_DE."""
     return re.split(r"[.@]", locale)[0]

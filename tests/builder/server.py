@@ -31,7 +31,7 @@ while arguments:
     if word.startswith("-"):
         flags += word
         if word.endswith("o"):
-            columns = arguments.pop(0).split(",")
+            columns = arguments.pop(0).upper().split(",")
     else:
         wanted = word.rpartition("/")[2]
 for disk, say in sorted(told.items()):

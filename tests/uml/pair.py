@@ -108,10 +108,10 @@ class TestPair:
             arguments=[*boot_arguments(self.medium, entry or INSTALL), *arguments],
         )
 
-    def start_installer(self, server: Server) -> Machine:
-        """Boot the medium's default entry on a server, and leave it running."""
+    def start_installer(self, server: Server, *, entry: str = INSTALL) -> Machine:
+        """Boot the medium on a server, and leave it running."""
         return installation.start_installer(
-            **self._installer(server), arguments=boot_arguments(self.medium, INSTALL)
+            **self._installer(server), arguments=boot_arguments(self.medium, entry)
         )
 
     def _installer(self, server: Server) -> dict[str, Any]:
