@@ -38,7 +38,7 @@ def say_problems(file: str, problems: "list[Problem]") -> None:
 def errors_worded() -> Iterator[None]:
     """Turn every expected error into a message and an exit status; a bug keeps its traceback."""
     from builder.demo.programs import DemoError
-    from builder.errors import KeysError
+    from builder.errors import InputError, KeysError
     from builder.media.errors import MediumError, OutputError, SourceError
     from builder.profile.problems import ProfileError
 
@@ -49,6 +49,8 @@ def errors_worded() -> Iterator[None]:
         fail(PROFILE, str(error), f"mend {error.file}, then: ksbuild validate {error.file}")
     except (SourceError, MediumError) as error:
         fail(SOURCE, str(error), error.hint)
+    except InputError as error:
+        fail(PROFILE, str(error), error.hint)
     except KeysError as error:
         fail(REFUSED, str(error), error.hint)
     except (OutputError, DemoError) as error:

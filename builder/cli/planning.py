@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 def make_plan(profile: Path, keys: Path | None, *, keep: bool) -> "Plan":
     """The plan of `profile`; missing keys are made in `keys` with `keep`, else thrown away."""
+    from builder.inputs import package_keys, registration
     from builder.introduction import load_or_make
     from builder.plan import plan
     from builder.plan.agent import archive
@@ -32,4 +33,11 @@ def make_plan(profile: Path, keys: Path | None, *, keep: bool) -> "Plan":
             if keys.is_dir():
                 shutil.copytree(keys, copy)
             introduction = load_or_make(copy, checked.pair.id, names)
-    return plan(checked, introduction, archive(agent_sources()), templates())
+    return plan(
+        checked,
+        introduction,
+        archive(agent_sources()),
+        templates(),
+        keys=package_keys(profile.parent, checked),
+        registration=registration(profile.parent, checked),
+    )

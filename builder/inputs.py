@@ -1,0 +1,70 @@
+"""Files that a profile names beside itself: keys of packages, the registration with Red Hat."""
+
+import tomllib
+from pathlib import Path
+
+from builder.errors import InputError
+from builder.packages.errors import RepositoryError
+from builder.packages.openpgp import key_fingerprints
+from builder.plan.kickstart import Key, Registration
+from builder.profile.model import Profile
+
+
+def package_keys(folder: Path, profile: Profile) -> tuple[Key, ...]:
+    """The pinned keys of `install.repositories`, each with the fingerprint the profile says.
+
+    Paths are relative to `folder`, the profile's own. Raises InputError when a key is missing, is
+    no OpenPGP key, or is another one.
+    """
+    keys = []
+    for repository in profile.install.repositories:
+        if repository.gpg_key is None or repository.gpg_fingerprint is None:
+            continue
+        path = folder / repository.gpg_key
+        text = _text(path, f"the key of repository {repository.name}")
+        try:
+            found = key_fingerprints(text.encode())
+        except RepositoryError as error:
+            raise InputError(f"{path}: {error}", error.hint) from None
+        if repository.gpg_fingerprint not in {fingerprint.upper() for fingerprint in found}:
+            raise InputError(
+                f"{path} holds the key {', '.join(found)}, the profile pins"
+                f" {repository.gpg_fingerprint}",
+                "compare the fingerprint with the one the publisher shows on its own pages",
+            )
+        keys.append(Key(repository.name, repository.gpg_fingerprint, text))
+    return tuple(keys)
+
+
+def registration(folder: Path, profile: Profile) -> Registration | None:
+    """What `install.registration_file` says; None where the profile names none.
+
+    Raises InputError when it is missing, open to others, or says something else. Never repeats
+    what is in it.
+    """
+    if profile.install.registration_file is None:
+        return None
+    path = folder / profile.install.registration_file
+    text = _text(path, "the registration file")
+    if path.stat().st_mode & 0o077:
+        raise InputError(f"{path} can be read by others", f"chmod 600 {path}")
+    wanted = {"organization", "activation_key"}
+    try:
+        said = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        said = {}
+    if set(said) != wanted or not all(isinstance(said[key], str) for key in wanted):
+        raise InputError(
+            f"{path} does not give just organization and activation_key",
+            'two lines: organization = "..." and activation_key = "..."',
+        )
+    return Registration(said["organization"], said["activation_key"])
+
+
+def _text(path: Path, what: str) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        raise InputError(f"{path}, {what}, is not there", "put it beside the profile") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}, {what}, is not a text", "export it with gpg --armor") from None
