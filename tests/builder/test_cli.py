@@ -65,8 +65,8 @@ def test_iso(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
     assert first.exit_code == 0, first.output
     said = json.loads(first.stdout)
     assert set(said["files"]) == {
-        *("EFI/BOOT/grub.cfg", "isolinux/isolinux.cfg"),
-        *("ks.cfg", "julius.ks", "justinian.ks", "ksbuild.json"),
+        *("EFI/BOOT/grub.cfg", "isolinux/isolinux.cfg", "ksbuild.json"),
+        *("ks.cfg", "julius.ks", "justinian.ks", "describe.cfg"),
     }
     assert sorted(p.name for p in tmp_path.iterdir()) == ["pair.iso", "pair.keys", "pair.toml"]
     assert output.stat().st_mode & 0o777 == 0o600, "it carries the nodes' introduction keys"

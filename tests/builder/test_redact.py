@@ -15,7 +15,7 @@ HASH = "$6$rounds=5000$saltsalt$" + "x" * 86
         (KEY.replace("PRIVATE", "EC PRIVATE"), "MIGHAgEA"),
         (f"rootpw --iscrypted '{HASH}'", "xxxxxx"),
         ("rhsm --organization=42 --activation-key=s3cret --proxy=x", "s3cret"),
-        ("rhsm --activation-key='s3 cret'", "cret"),
+        ("rhsm --activation-key='s3 cr3t'", "cr3t"),
     ],
 )
 def test_gone(text: str, secret: str) -> None:
