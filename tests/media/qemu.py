@@ -115,7 +115,9 @@ def _medium(medium: Path, attach: Attachment) -> list[str]:
 def _disks(disks: Sequence[Path]) -> Iterator[str]:
     for number, disk in enumerate(disks):
         yield from ("-drive", f"file={disk},format=raw,if=none,id=disk{number}")
-        yield from ("-device", f"virtio-blk-pci,drive=disk{number},serial=disk{number}")
+        # OVMF connects what has a place in the boot order, and nothing else.
+        place = f"serial=disk{number},bootindex={number + 1}"
+        yield from ("-device", f"virtio-blk-pci,drive=disk{number},{place}")
 
 
 def _cards(macs: Sequence[str]) -> Iterator[str]:
