@@ -7,33 +7,36 @@ from builder.errors import InputError
 from builder.packages.errors import RepositoryError
 from builder.packages.openpgp import key_fingerprints
 from builder.plan.kickstart import Key, Registration
-from builder.profile.model import Profile
+from builder.profile.model import Install, Profile, Repository
 
 
 def package_keys(folder: Path, profile: Profile) -> tuple[Key, ...]:
-    """The pinned keys of `install.repositories`, each with the fingerprint the profile says.
+    """The pinned keys, the distribution's first, each with the fingerprint the profile says.
 
     Paths are relative to `folder`, the profile's own. Raises InputError when a key is missing, is
     no OpenPGP key, or is another one.
     """
-    keys = []
-    for repository in profile.install.repositories:
-        if repository.gpg_key is None or repository.gpg_fingerprint is None:
-            continue
-        path = folder / repository.gpg_key
-        text = _text(path, f"the key of repository {repository.name}")
-        try:
-            found = key_fingerprints(text.encode())
-        except RepositoryError as error:
-            raise InputError(f"{path}: {error}", error.hint) from None
-        if repository.gpg_fingerprint not in {fingerprint.upper() for fingerprint in found}:
-            raise InputError(
-                f"{path} holds the key {', '.join(found)}, the profile pins"
-                f" {repository.gpg_fingerprint}",
-                "compare the fingerprint with the one the publisher shows on its own pages",
-            )
-        keys.append(Key(repository.name, repository.gpg_fingerprint, text))
-    return tuple(keys)
+    places: list[tuple[str, Install | Repository]] = [("distribution", profile.install)]
+    places += [(repository.name, repository) for repository in profile.install.repositories]
+    return tuple(
+        _key(folder / place.gpg_key, name, place.gpg_fingerprint)
+        for name, place in places
+        if place.gpg_key is not None and place.gpg_fingerprint is not None
+    )
+
+
+def _key(path: Path, name: str, pinned: str) -> Key:
+    text = _text(path, f"the key of {name}")
+    try:
+        found = key_fingerprints(text.encode())
+    except RepositoryError as error:
+        raise InputError(f"{path}: {error}", error.hint) from None
+    if pinned not in {fingerprint.upper() for fingerprint in found}:
+        raise InputError(
+            f"{path} holds the key {', '.join(found)}, the profile pins {pinned}",
+            "compare the fingerprint with the one the publisher shows on its own pages",
+        )
+    return Key(name, pinned, text)
 
 
 def registration(folder: Path, profile: Profile) -> Registration | None:

@@ -28,7 +28,7 @@ def as_text(plan: Plan) -> Iterator[str]:
         yield ""
         yield f"{node.name}, the {role} node"
         yield f"  is known by   {_known_by(node)}"
-        yield f"  is installed  on the one disk with {_disk(node.disk)}, if it is blank"
+        yield f"  is installed  on the one disk with {_disk(node.disk)}, if blank or consented to"
         for name, start, size in _layout(plan):
             yield f"    {name:<9} sector {start:>9}  {size}"
         yield f"  uplink        {', '.join(node.uplink.ports)}: {node.uplink.address}"

@@ -74,4 +74,9 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "KS140": ("a repository stands twice", "Names of repositories are used once."),
     "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),
+    "KS142": (
+        "keys pinned here and not there",
+        "With any key pinned, every installed package must be signed by one of the pinned keys:\n"
+        "the distribution's own belongs to them.",
+    ),
 }

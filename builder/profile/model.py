@@ -67,6 +67,10 @@ class Install(Strict):
 
     url: Url | None = None
     """The installation tree: the folder with .treeinfo and images/. A DVD brings its own."""
+    gpg_key: Text | None = None
+    """File with the distribution's own public key, beside the profile."""
+    gpg_fingerprint: Fingerprint | None = None
+    """That key's OpenPGP fingerprint. With any key given, every package must be signed by one."""
     repositories: list[Repository] = []
     """Further repositories, as high availability, resilient storage and ELRepo."""
     packages: list[Package] = []

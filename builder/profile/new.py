@@ -44,7 +44,8 @@ def server(description: str) -> Server:
     ports = data.get("port", [])
     if not data.get("server") or not ports:
         raise ValueError("not a description of a server: no [server] or no [[port]]")
-    live = [port for port in ports if port.get("carrier")] or ports
+    # As sysfs says it: "1" with a link, "0" without, no key at all where the port is down.
+    live = [port for port in ports if port.get("carrier") == "1"] or ports
     disks = data.get("disk", [])
     return Server(
         serial=str(data["server"].get("serial") or FILL_IN),

@@ -147,6 +147,12 @@ MISTAKES = [
         "KS141]: install.repositories[0]: gpg_key and gpg_fingerprint go together",
     ),
     (
+        'os/" },\n]',
+        f'os/", gpg_key = "a.asc", gpg_fingerprint = "{"A" * 40}" }},\n]',
+        "[install]",
+        "KS142]: install: a repository's key is pinned, the distribution's own is not",
+    ),
+    (
         'servers = ["ntp.example.org"]',
         'servers = ["ntp example"]',
         '"ntp example"',

@@ -20,17 +20,17 @@ serial = "{serial}"
 [[port]]
 name = "eno1"
 mac = "00:25:B3:22:D9:{first}C"
-carrier = true
+carrier = "1"
 
 [[port]]
 name = "eno2"
 mac = "00:25:B3:22:D9:{first}D"
-carrier = true
+carrier = "1"
 
 [[port]]
 name = "eno3"
 mac = "00:25:B3:22:D9:{first}E"
-carrier = false
+carrier = "0"
 
 [[disk]]
 name = "sda"
@@ -78,7 +78,7 @@ def test_from_two_described_servers(tmp_path: Path) -> None:
     assert made.node[0].uplink.ports == ["00:25:B3:22:D9:0C"]
     assert made.node[0].crossover.ports == ["00:25:B3:22:D9:0D"], "the port without carrier is out"
     assert made.node[1].disk.wwn == "0x600508b1001cCZC1"
-    assert "name eno3, mac 00:25:B3:22:D9:0E, carrier False" in profile.read_text()
+    assert "name eno3, mac 00:25:B3:22:D9:0E, carrier 0" in profile.read_text()
 
 
 def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:

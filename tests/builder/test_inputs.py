@@ -36,14 +36,14 @@ def key() -> Iterator[tuple[str, str]]:
 
 
 def profile(fingerprint: str) -> Profile:
-    pinned = f'os/", gpg_key = "key.asc", gpg_fingerprint = "{fingerprint}" }},\n]'
-    return parse(EXAMPLE.replace('os/" },\n]', pinned).encode(), "p").profile
+    pinned = f'[install]\ngpg_key = "key.asc"\ngpg_fingerprint = "{fingerprint}"\n'
+    return parse(EXAMPLE.replace("[install]\n", pinned).encode(), "p").profile
 
 
 def test_a_pinned_key(tmp_path: Path, key: tuple[str, str]) -> None:
     (tmp_path / "key.asc").write_text(key[1])
     (found,) = package_keys(tmp_path, profile(key[0]))
-    assert (found.name, found.fingerprint, found.text) == ("AppStream", *key)
+    assert (found.name, found.fingerprint, found.text) == ("distribution", *key)
 
 
 def test_another_key_is_refused(tmp_path: Path, key: tuple[str, str]) -> None:

@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterator
 
-from builder.profile.model import NodeSection, Profile
+from builder.profile.model import Install, NodeSection, Profile, Repository
 from builder.profile.positions import KeyPath
 from builder.profile.problems import WARNING, Problem
 from builder.profile.services import FenceDevice
@@ -71,20 +71,32 @@ def _survives_power_loss(node: NodeSection) -> bool:
 
 
 def source(profile: Profile) -> Iterator[Problem]:
-    """Repositories have names of their own, and a key where one is pinned."""
+    """Repositories have names of their own, and keys are pinned everywhere or nowhere."""
     names: set[str] = set()
+    pinned: list[tuple[KeyPath, Install | Repository]] = [(("install",), profile.install)]
     for i, repository in enumerate(profile.install.repositories):
         path: KeyPath = ("install", "repositories", i)
         if repository.name in names:
             yield Problem("KS140", (*path, "name"), f"{repository.name} is there already")
         names.add(repository.name)
-        if (repository.gpg_key is None) != (repository.gpg_fingerprint is None):
+        pinned.append((path, repository))
+    for path, place in pinned:
+        if (place.gpg_key is None) != (place.gpg_fingerprint is None):
             yield Problem(
                 "KS141",
                 path,
                 "gpg_key and gpg_fingerprint go together",
                 "gpg --show-keys FILE shows the fingerprint; compare it with the publisher's",
             )
+    complete = [path for path, place in pinned if place.gpg_key and place.gpg_fingerprint]
+    if complete and profile.install.gpg_key is None:
+        yield Problem(
+            "KS142",
+            ("install",),
+            "a repository's key is pinned, the distribution's own is not: every package must be"
+            " signed by a pinned key, so the installation would stop at its end",
+            "give install.gpg_key and install.gpg_fingerprint as well",
+        )
 
 
 RULES = (fencing, second_level, source)
