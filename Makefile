@@ -1,7 +1,8 @@
 # Every recipe is one or two lines; `make help` lists them.
 PROFILE ?= profiles/example.toml
 SOURCE  ?= build/demo-source.iso
-OUT     ?= build/$(if $(findstring demo-source,$(SOURCE)),demo-)$(basename $(notdir $(PROFILE))).iso
+DEMO    := $(findstring build/demo-source.iso,$(SOURCE))
+OUT     ?= build/$(if $(DEMO),demo-)$(basename $(notdir $(PROFILE))).iso
 BIN     := .venv/bin
 LOCK    := uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
@@ -14,7 +15,7 @@ help:  ## show this list
 setup:  ## make .venv from the hash-locked lists (never escalates)
 	@./setup.sh run
 
-iso: $(SOURCE) setup  ## build OUT from PROFILE= and SOURCE= (default: the demonstration source)
+iso: $(DEMO) setup  ## build OUT from PROFILE= and SOURCE= (default: the demonstration source)
 	@$(BIN)/ksbuild iso $(PROFILE) --source $(SOURCE) --output $(OUT) --force
 
 build/demo-source.iso: $(wildcard builder/demo/*)
