@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
@@ -184,25 +183,6 @@ class Machine:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._ended()
-
-    def sync_and_halt(self, timeout: float = 60) -> None:
-        """Have the kernel write out, then halt, without asking the guest's user space.
-
-        File systems are left as after a power cut. Only what the guest itself synced is sure to
-        be there: the kernel's emergency sync waits for nothing, and forces no XFS log, so a new
-        file may be found empty. (Remounting read-only by sysrq u waits, but now and then never
-        came back under load.) shut_down() loses nothing.
-        """
-        before = self.console_text().count("Emergency Sync complete")
-        self.mconsole("sysrq s")
-        self._wait(
-            lambda: self.console_text().count("Emergency Sync complete") > before,
-            timeout,
-            "no sync",
-        )
-        with contextlib.suppress(OSError):  # it may be gone before it answers
-            self.mconsole("halt")
-        self.wait_off(timeout)
 
     def shut_down(self, timeout: float = 120) -> None:
         """Press Ctrl-Alt-Del, let systemd stop and unmount all, then cut the power.
