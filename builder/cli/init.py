@@ -11,8 +11,6 @@ from builder.cli.outcome import ENVIRONMENT, REFUSED, errors_worded, fail
 if TYPE_CHECKING:
     from builder.profile.new import Answers, Server
 
-ALMA = "https://repo.almalinux.org/almalinux/9/BaseOS/x86_64/os/"
-
 
 @click.command()
 @click.argument("profile", type=click.Path(path_type=Path))
@@ -70,6 +68,7 @@ def _described(path: Path) -> "Server":
 
 
 def _answers() -> "Answers":
+    from builder.packages.defaults import DISTRIBUTIONS
     from builder.profile.new import Answers
 
     def ask(question: str, default: str) -> str:
@@ -81,9 +80,11 @@ def _answers() -> "Answers":
     second = ask("Address of the second node", "10.0.0.12/24")
     gateway = ask("Gateway", "10.0.0.1")
     key = ask("File with your SSH public key", "~/.ssh/id_ed25519.pub")
-    url = ask("Installation tree", ALMA)
+    kinds = click.Choice(sorted(DISTRIBUTIONS))
+    kind = click.prompt("Distribution", default="alma", type=kinds, err=True)
+    repositories = tuple((r.name, r.url) for r in DISTRIBUTIONS[kind].repositories)
     try:
         line = Path(key).expanduser().read_text(encoding="utf-8").strip()
     except OSError:
         line = "FILL-IN"
-    return Answers(pair, names, (first, second), gateway, line, url)
+    return Answers(pair, names, (first, second), gateway, line, repositories)

@@ -31,7 +31,7 @@ class Answers:
     addresses: tuple[str, str]
     gateway: str
     ssh_key: str
-    install_url: str
+    repositories: tuple[tuple[str, str], ...]  # name and URL, the installation tree's first
 
 
 def server(description: str) -> Server:
@@ -65,9 +65,7 @@ def text(answers: Answers, servers: Sequence[Server]) -> str:
 name = {_quoted(answers.pair)}
 id = "{uuid.uuid4()}"     # this pair's own; never change it while the pair lives
 
-[install]
-url = {_quoted(answers.install_url)}
-
+{_install(answers.repositories)}
 [access]
 ssh_keys = [{_quoted(answers.ssh_key)}]
 """
@@ -75,6 +73,19 @@ ssh_keys = [{_quoted(answers.ssh_key)}]
     for number, found in enumerate(servers):
         blocks.append(_node(answers, number, found))
     return "\n".join(blocks)
+
+
+def _install(repositories: Sequence[tuple[str, str]]) -> str:
+    (_, url), *others = repositories
+    rows = "".join(
+        f"    {{ name = {_quoted(name)}, url = {_quoted(place)} }},\n" for name, place in others
+    )
+    return f"""\
+[install]
+url = {_quoted(url)}
+repositories = [
+{rows}]
+"""
 
 
 def _node(answers: Answers, number: int, found: Server) -> str:

@@ -66,7 +66,7 @@ def test_from_two_described_servers(tmp_path: Path) -> None:
         text = SERVER.format(serial=f"CZC{n}", first=n, host=10 + n)
         (tmp_path / f"{name}.toml").write_text(text)
     profile = tmp_path / "pair.toml"
-    answers = ["p1", "ada", "bob", "10.0.0.21/24", "10.0.0.22/24", "10.0.0.1", str(key), ""]
+    answers = ["p1", "ada", "bob", "10.0.0.21/24", "10.0.0.22/24", "10.0.0.1", str(key), "rocky"]
     said = ksbuild(
         "init", profile, "--hardware", tmp_path / "one.toml", tmp_path / "two.toml",
         stdin="\n".join(answers) + "\n",
@@ -75,6 +75,9 @@ def test_from_two_described_servers(tmp_path: Path) -> None:
     made = load(profile).profile
     assert [node.name for node in made.node] == ["ada", "bob"]
     assert [node.serial for node in made.node] == ["CZC0", "CZC1"]
+    names = [repository.name for repository in made.install.repositories]
+    assert names == ["AppStream", "HighAvailability", "ResilientStorage", "ELRepo"]
+    assert "rocky" in (made.install.url or "")
     assert made.node[0].uplink.ports == ["00:25:B3:22:D9:0C"]
     assert made.node[0].crossover.ports == ["00:25:B3:22:D9:0D"], "the port without carrier is out"
     assert made.node[1].disk.wwn == "0x600508b1001cCZC1"
@@ -84,7 +87,9 @@ def test_from_two_described_servers(tmp_path: Path) -> None:
 def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:
     from builder.profile.new import Answers, Server, text
 
-    answers = Answers("p", ("a", "b"), ("10.0.0.1/24", "10.0.0.2/24"), "10.0.0.9", "FILL-IN", "x")
+    answers = Answers(
+        "p", ("a", "b"), ("10.0.0.1/24", "10.0.0.2/24"), "10.0.0.9", "FILL-IN", (("x", "x"),)
+    )
     profile = tmp_path / "p.toml"
     profile.write_text(text(answers, [Server(), Server()]))
     with pytest.raises(ProfileError) as caught:
