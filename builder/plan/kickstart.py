@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import jinja2
 from pykickstart.errors import KickstartError as PykickstartError
@@ -94,6 +95,8 @@ def render(
         unfinished=UNFINISHED,
         mark=installed_mark(profile),
         partuuid=lambda node, name: partition_uuid(pair.id, node.name, name),
+        # The first three fields of a GUID are little endian in a GPT (UEFI 2.10, appendix A).
+        gpt_bytes=lambda node, name: UUID(partition_uuid(pair.id, node.name, name)).bytes_le.hex(),
         packages=sorted({*PACKAGES, *profile.install.packages}, key=lambda p: (p[0] != "@", p)),
         languages=languages(profile.install.language),
         medium_tree=MEDIUM_TREE,

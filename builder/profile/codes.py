@@ -56,6 +56,10 @@ CODES: dict[str, tuple[str, str]] = {
         "br0, bond0, uplink and lo are used by ksbuild itself.",
     ),
     "KS126": ("a VLAN is in use", "One bridge for each VLAN; the uplink's own is br0's."),
+    "KS127": (
+        "a tagged uplink and repositories on the network",
+        "The installer brings the tagged uplink up only after %pre has asked the repositories.",
+    ),
     "KS130": (
         "no fence device",
         "Both nodes write to one file system. If one is lost the other must be sure that it is\n"

@@ -2,10 +2,14 @@
 
 import re
 import subprocess
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from builder.plan import Plan
+from firstboot.node import partition_uuid
 from tests.builder.server import GIB, NAMES, SENTINEL, Server, extents, put, refused, sfdisk
 
 
@@ -75,6 +79,51 @@ def test_consent_to_content_without_a_name(server: Server, example: Plan) -> Non
     line = consent_of(server.run(example.either).said)
     put(image, 5, b"y")
     assert consent_of(server.run(example.either).said) != line
+
+
+def test_consent_to_a_disk_whose_table_lost_its_head(server: Server, example: Plan) -> None:
+    """Two disks of one size without a protective MBR are not the same disk."""
+    lines = set()
+    for disk_id in ("7D6CE4C6-2B3D-4B8B-9B44-5A4A1A5C7A10", "8D6CE4C6-2B3D-4B8B-9B44-5A4A1A5C7A10"):
+        image = server.add_disk("sda", 950)
+        table = f"label: gpt\nlabel-id: {disk_id}\nsize=1G\n"
+        subprocess.run(["sfdisk", "-q", image], input=table, text=True, check=True)
+        put(image, 0, bytes(512))
+        lines.add(consent_of(server.run(example.either).said))
+        image.unlink()
+    assert len(lines) == 2
+
+
+def test_what_nothing_names_cannot_be_consented_to(server: Server, example: Plan) -> None:
+    image = server.add_disk("sda", 950)
+    for gib in range(40, 900):  # dirt that 32 random looks find, beside every fixed sample
+        put(image, gib * GIB + (300 << 20), SENTINEL)
+    said = server.run(example.either).said
+    if "is blank" not in said:
+        assert "wipe = " not in said
+        assert "nothing names what is on it" in said
+
+
+@pytest.mark.parametrize("node", ["justinian", "julius"])
+@pytest.mark.parametrize("place", ["head", "tail"])
+def test_no_consent_where_a_copy_of_the_table_names_this_pairs_data(
+    server: Server, example: Plan, node: str, place: str
+) -> None:
+    image = server.add_disk("sda", 950)
+    guid = uuid.UUID(partition_uuid(example.pair.id, node, "data")).bytes_le
+    put(image, 2000 if place == "head" else 950 * GIB - 9000, guid)
+    put(image, 40 * GIB, SENTINEL)
+    said = refused(server.run(example.either), "carries the file system of pair 00014")
+    assert "wipe = " not in said
+
+
+def test_no_consent_where_the_data_starts_elsewhere_now(server: Server, example: Plan) -> None:
+    """Another strip, another start: the lock table is looked for behind the system at large."""
+    image = server.add_disk("sda", 950)
+    put(image, 36 * GIB + (101 << 20) + 65536 + 96, b"00014:FS0")
+    put(image, 5, b"x")
+    said = refused(server.run(example.either), "carries the file system of pair 00014")
+    assert "wipe = " not in said
 
 
 def test_no_consent_to_this_pairs_file_system(server: Server, example: Plan) -> None:

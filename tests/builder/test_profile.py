@@ -78,6 +78,12 @@ def test_a_second_level_is_asked_for_in_one_sentence() -> None:
     assert "when julius loses all power its BMC dies with it" in warning.message
 
 
+def test_a_tagged_uplink_and_repositories_on_the_network() -> None:
+    text = EXAMPLE.replace("[crossover]\nmode", "[uplink]\nvlan = 5\n\n[crossover]\nmode")
+    (warning,) = parse(text.encode(), "pair.toml").warnings
+    assert (warning.code, warning.key) == ("KS127", "uplink.vlan")
+
+
 def test_a_disk_over_2_tib_is_fine_as_the_system_lies_at_its_head() -> None:
     text = EXAMPLE.replace("[900, 1000]", "[7000, 7500]")
     assert parse(text.encode(), "pair.toml").warnings == []
