@@ -22,7 +22,7 @@ from firstboot.node import Identity, NodeError, from_json, plan_digest
 from firstboot.rendezvous.session import Meeting
 from firstboot.sequence import steps
 from firstboot.steps import Context
-from firstboot.steps.meet import Rendezvous
+from firstboot.steps.meet import Rendezvous, arrive
 
 OK, FAILED, BAD_PLAN, REFUSED, DIFFERENT, BUSY = 0, 1, 3, 5, 7, 75
 RETRY_S, SETTLING_S = 30.0, 5.0  # seconds; a node that boots is not at once as planned
@@ -77,7 +77,12 @@ def _context(identity: Identity, root: Path) -> tuple[Context, Journal]:
 def _attempt(context: Context, journal: Journal) -> int:
     """Converge once; what came of it is in RESULT."""
     try:
-        converge(steps(context), journal, has=context.identity.pair.has)
+        converge(
+            steps(context),
+            journal,
+            has=context.identity.pair.has,
+            arrive=lambda step: arrive(context, step),
+        )
     except Refused as refusal:
         journal.verdict("refused", evidence=refusal.evidence, next=refusal.way_out)
         return REFUSED

@@ -39,12 +39,13 @@ class Step(ABC):
     """One thing a node must be.
 
     `needs` names a capability the platform may lack; what apply() sets going may take `settles_s`
-    seconds to show.
+    seconds to show. Behind a `barrier` nothing begins before the peer has come through it too.
     """
 
     name: ClassVar[str]
     needs: ClassVar[str] = ""
     settles_s: ClassVar[float] = 0.0
+    barrier: ClassVar[bool] = False
 
     @abstractmethod
     def check(self) -> Sequence[str]:
@@ -64,12 +65,14 @@ def converge(
     report: Report,
     *,
     has: Callable[[str], bool],
+    arrive: Callable[[Step], None] = lambda _: None,
     dry_run: bool = False,
     sleep: Callable[[float], None] = time.sleep,
 ) -> bool:
     """Run each step in order. True when nothing was missing or everything missing was mended.
 
-    `has` tells whether the platform has a capability. With `dry_run` nothing is applied and the
+    `has` tells whether the platform has a capability. `arrive` is told of each step this node has
+    come through, and returns when the next may begin. With `dry_run` nothing is applied and the
     answer says whether anything is missing. Raises Refused, StepFailed, or what a step's apply()
     raises, reported under the step's name; later steps are then not looked at.
     """
@@ -80,6 +83,8 @@ def converge(
             continue
         try:
             complete = _one(step, report, dry_run, sleep) and complete
+            if not dry_run:
+                arrive(step)
         except Refused as refusal:
             report(step.name, "refused", f"{refusal.evidence}; next: {refusal.way_out}")
             raise

@@ -4,22 +4,27 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from firstboot.configfile import ConfigFile
+from firstboot.configfile import ConfigFile, placeholder
+
+SECRETS = Path("etc/ksbuild/secrets")  # one 0600 file per secret, named for it
 
 
 def differing(root: Path, files: Iterable[ConfigFile]) -> list[str]:
     """The files below `root` whose text or mode is not as rendered. Reads only."""
-    return [f"{f.path} is not as planned" for f in files if not _same(below(root, f), f)]
+    return [f"{f.path} is not as planned" for f in files if not _same(root, f)]
 
 
 def write(root: Path, files: Iterable[ConfigFile]) -> list[Path]:
-    """Write those that differ and say which. Each is old or new after a crash, never half."""
+    """Write those that differ and say which. Each is old or new after a crash, never half.
+
+    Raises FileNotFoundError when a secret that one needs is not there yet.
+    """
     written = []
     for file in files:
         target = below(root, file)
-        if not _same(target, file):
+        if not _same(root, file):
             make_folder(target.parent)
-            replace(target, file.text.encode(), file.mode)
+            replace(target, _filled(root, file), file.mode)
             written.append(target)
     return written
 
@@ -72,9 +77,17 @@ def _write_synced(path: Path, content: bytes, mode: int) -> None:
         os.fsync(out.fileno())
 
 
-def _same(target: Path, file: ConfigFile) -> bool:
+def _filled(root: Path, file: ConfigFile) -> bytes:
+    text = file.text
+    for name in file.secrets:
+        text = text.replace(placeholder(name), (root / SECRETS / name).read_text(encoding="ascii"))
+    return text.encode()
+
+
+def _same(root: Path, file: ConfigFile) -> bool:
+    target = below(root, file)
     try:
         same_mode = target.stat().st_mode & 0o7777 == file.mode
-        return same_mode and target.read_bytes() == file.text.encode()
+        return same_mode and target.read_bytes() == _filled(root, file)
     except FileNotFoundError:
         return False

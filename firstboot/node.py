@@ -7,20 +7,25 @@ reads them back; both import this module, so they cannot disagree about their me
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, Optional, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any, Optional
 
-from firstboot import VERSION
+from firstboot import VERSION, strictjson
 
 SCHEMA = 1
 RENDEZVOUS_PORT = 8443
 BOND = "bond0"
+BRIDGE = "br0"  # always there, on the uplink
+RESOURCE = "vmdata"  # the one DRBD resource; its device is /dev/drbd0
+FILE_SYSTEM = "FS0"  # second half of the lock table, CLUSTER:FS0
 SECTOR = 512
 PARTITIONS = ("biosboot", "esp", "boot", "swap", "root", "data")
 
+# "drbd9": DRBD 9's dialect of resource file, commands and status; without it 8.4's.
 CAPABILITIES: dict[str, frozenset[str]] = {
-    "el9": frozenset({"dmi", "firewall"}),
+    "el9": frozenset(
+        {"dmi", "drbd9", "firewall", "hypervisor", "inband-ipmi", "ksm", "selinux"},
+    ),
     "debian12-lab": frozenset(),
 }
 
@@ -39,15 +44,112 @@ class Crossover:
 
 
 @dataclass(frozen=True)
+class Uplink:
+    """How both nodes are joined to the local network.
+
+    ``mode`` is the bonding mode where a node has several ports there; ``vlan`` carries the nodes'
+    own addresses, None when they are untagged; ``mtu`` in bytes.
+    """
+
+    mode: str
+    vlan: Optional[int]
+    mtu: int
+
+
+@dataclass(frozen=True)
+class Bridge:
+    """A bridge for guests on one VLAN; ``addresses`` (address/prefix) are both nodes' or none."""
+
+    name: str
+    vlan: int
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Storage:
     """The disk layout both nodes share.
 
     ``os_gib`` GiB at the head of the disk belong to the operating system; the data partition
-    starts behind them at a multiple of ``grain_sectors`` (512-byte sectors).
+    starts behind them at a multiple of ``grain_sectors`` (512-byte sectors). ``raid_degraded`` is
+    "refuse" or "warn": what a node does whose array is not whole when it is set up.
     """
 
     os_gib: int
     grain_sectors: int
+    raid_degraded: str
+
+
+@dataclass(frozen=True)
+class Drbd:
+    """Replication: TCP ``port`` on the bond, most MiB/s of a resync, checksum of a verify."""
+
+    port: int
+    resync_mib_s: int
+    verify: str
+
+
+@dataclass(frozen=True)
+class Gfs2:
+    """The shared file system: MiB of each of its two journals, and where it is mounted."""
+
+    journal_mib: int
+    mount: str
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """corosync, pacemaker and dlm.
+
+    ``token_ms`` without a token and a node counts as lost; ``timeout_factor`` multiplies what
+    pacemaker's operations may take; ``fence_delay_s`` is the first node's lead in a duel.
+    """
+
+    token_ms: int
+    timeout_factor: int
+    plock_rate_limit: int
+    plock_ownership: bool
+    fence_delay_s: int
+
+
+@dataclass(frozen=True)
+class FenceDevice:
+    """One way to cut a node's power; keys as in the profile. ``port`` None: the agent's own."""
+
+    level: int
+    agent: str
+    address: Optional[str]
+    port: Optional[int]
+    user: str
+    password_file: Optional[str]
+    command: Optional[str]
+
+
+@dataclass(frozen=True)
+class Ksm:
+    """Sharing of equal memory pages; keys of ksmtuned.conf in the profile's words and units."""
+
+    enabled: bool
+    monitor_interval_s: int
+    threshold_percent: int
+    sleep_ms: int
+
+
+@dataclass(frozen=True)
+class Guests:
+    """Limits for guests: ``dirty_mib`` MiB unwritten at which writers wait, live migrations."""
+
+    dirty_mib: int
+    migrations: int
+
+
+@dataclass(frozen=True)
+class NodeUplink:
+    """A node in the local network; ``ports`` are permanent MACs, ``address`` address/prefix."""
+
+    ports: tuple[str, ...]
+    address: str
+    gateway: str
+    dns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -55,13 +157,16 @@ class Node:
     """One of the two servers.
 
     ``crossover_address`` is ``address/prefix`` on the bond; ``crossover_ports`` are permanent MACs
-    in upper case with colons; ``serial`` is the DMI serial number, where the profile gives one.
+    in upper case with colons, empty where the agent finds them; ``serial`` is the DMI serial
+    number, where the profile gives one; ``fencing`` cuts this node's power.
     """
 
     name: str
     serial: Optional[str]
+    uplink: NodeUplink
     crossover_address: str
     crossover_ports: tuple[str, ...]
+    fencing: tuple[FenceDevice, ...]
 
 
 @dataclass(frozen=True)
@@ -71,8 +176,16 @@ class Pair:
     id: str
     name: str
     platform: str
-    storage: Storage
+    time_servers: tuple[str, ...]
+    uplink: Uplink
     crossover: Crossover
+    bridges: tuple[Bridge, ...]
+    storage: Storage
+    drbd: Drbd
+    gfs2: Gfs2
+    cluster: Cluster
+    ksm: Ksm
+    guests: Guests
     nodes: tuple[Node, Node]
 
     def node(self, name: str) -> Node:
@@ -109,6 +222,11 @@ class Identity:
     def peer(self) -> Node:
         """The other one."""
         return self.pair.peer_of(self.node)
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the profile's first node, the one that seeds."""
+        return self.pair.nodes[0].name == self.node
 
 
 def partition_uuid(pair_id: str, node: str, partition: str) -> str:
@@ -148,7 +266,10 @@ def from_json(text: str) -> Identity:
         raise NodeError(f"node.json is not JSON: {error}") from None
     if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
         raise NodeError(f"node.json: schema {SCHEMA} expected, this medium and agent do not fit")
-    identity: Identity = _value(Identity, raw, "node.json")
+    try:
+        identity: Identity = strictjson.value(Identity, raw, "node.json")
+    except strictjson.StrictError as error:
+        raise NodeError(str(error)) from None
     if identity.pair.platform not in CAPABILITIES:
         raise NodeError(f"node.json: unknown platform {identity.pair.platform!r}")
     if identity.node not in [node.name for node in identity.pair.nodes]:
@@ -167,38 +288,3 @@ def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
     if isinstance(value, (list, tuple)):
         return [leaf for i, item in enumerate(value) for leaf in _leaves(item, f"{path}[{i}]")]
     return [(path, value)]
-
-
-def _value(kind: Any, raw: Any, path: str) -> Any:
-    if get_origin(kind) is tuple:
-        return _tuple(kind, raw, path)
-    if get_origin(kind) is not None:  # Optional[X], the only union in use
-        inner = next(arg for arg in get_args(kind) if arg is not type(None))
-        return None if raw is None else _value(inner, raw, path)
-    if is_dataclass(kind):
-        return _dataclass(kind, raw, path)
-    if type(raw) is not kind:
-        raise NodeError(f"{path}: {kind.__name__} expected, found {type(raw).__name__}")
-    return raw
-
-
-def _tuple(kind: Any, raw: Any, path: str) -> tuple[Any, ...]:
-    if not isinstance(raw, list):
-        raise NodeError(f"{path}: a list expected, found {type(raw).__name__}")
-    kinds = get_args(kind)
-    if kinds[-1] is Ellipsis:
-        kinds = (kinds[0],) * len(raw)
-    if len(kinds) != len(raw):
-        raise NodeError(f"{path}: {len(kinds)} items expected, found {len(raw)}")
-    return tuple(_value(k, item, f"{path}[{i}]") for i, (k, item) in enumerate(zip(kinds, raw)))
-
-
-def _dataclass(kind: Any, raw: Any, path: str) -> Any:
-    if not isinstance(raw, Mapping):
-        raise NodeError(f"{path}: an object expected, found {type(raw).__name__}")
-    names = {field.name for field in fields(kind)}
-    if names != set(raw):
-        unknown, missing = sorted(set(raw) - names), sorted(names - set(raw))
-        raise NodeError(f"{path}: unknown keys {unknown}, missing keys {missing}")
-    hints = get_type_hints(kind)
-    return kind(**{name: _value(hints[name], raw[name], f"{path}.{name}") for name in names})

@@ -7,10 +7,10 @@ import jinja2
 
 from builder.plan import bootmenu, kickstart, manifest
 from builder.plan.bootmenu import Medium
-from builder.plan.disk import grain
+from builder.plan.pair import pair
 from builder.plan.trust import Introduction
 from builder.profile.model import NodeSection, Profile
-from firstboot.node import SCHEMA, Crossover, Identity, Node, Pair, Storage, plan_digest, to_json
+from firstboot.node import SCHEMA, Identity, Pair, plan_digest, to_json
 from firstboot.render import render as render_node
 
 
@@ -31,23 +31,6 @@ class Plan:
     def digest(self) -> str:
         """The plan digest, which both nodes compare when they meet."""
         return plan_digest(self.pair)
-
-
-def pair(profile: Profile) -> Pair:
-    """The profile's pair as the nodes will know it."""
-    storage, crossover = profile.storage, profile.crossover
-    first, second = (_node(node) for node in profile.node)
-    return Pair(
-        id=profile.pair.id,
-        name=profile.pair.name,
-        platform=profile.pair.platform,
-        storage=Storage(
-            os_gib=storage.os_gib,
-            grain_sectors=grain((storage.raid_strip_kib or 0) * storage.raid_data_disks),
-        ),
-        crossover=Crossover(crossover.mode, crossover.miimon_ms, crossover.mtu),
-        nodes=(first, second),
-    )
 
 
 def plan(
@@ -98,12 +81,3 @@ def node_files(plan: Plan) -> dict[str, str]:
         for node in plan.pair.nodes
         for file in render_node(Identity(SCHEMA, node.name, plan.pair))
     }
-
-
-def _node(section: NodeSection) -> Node:
-    return Node(
-        name=section.name,
-        serial=section.serial,
-        crossover_address=section.crossover.address,
-        crossover_ports=tuple(section.crossover.ports),
-    )

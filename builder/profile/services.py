@@ -42,6 +42,8 @@ class Cluster(Strict):
 
     token_ms: Annotated[int, Field(ge=1000, le=60000)] = 5000
     """Milliseconds without a token after which a node counts as lost."""
+    timeout_factor: Annotated[int, Field(ge=1, le=20)] = 1
+    """Multiplies the time that starting, stopping or watching a resource may take."""
     plock_rate_limit: Annotated[int, Field(ge=0, le=10000)] = 0
     """POSIX locks a second and node, 0 for no limit, as the article sets it."""
     plock_ownership: bool = True
@@ -59,6 +61,8 @@ class FenceDevice(Strict):
     """Kind of device; custom runs a command of yours with the fence agent API."""
     address: Host | None = None
     """Address of the BMC, reached over the uplink."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Its UDP or TCP port; without it the one every such BMC has."""
     user: Text = "ksfence"
     """Account the pair uses there; it makes it itself where the BMC allows."""
     password_file: Text | None = None

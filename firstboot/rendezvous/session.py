@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Optional
@@ -35,11 +35,14 @@ class NotMet(Exception):
 
 @dataclass(frozen=True)
 class State:
-    """What the peer answered: how its plan differs from ours, and the steps it has reached."""
+    """What the peer answered: how its plan differs from ours, the steps it has come through, and
+    what it tells by topic.
+    """
 
     boot_id: str
     differences: tuple[str, ...]
     reached: frozenset[str]
+    told: Mapping[str, Any]
 
 
 class Meeting:
@@ -53,6 +56,7 @@ class Meeting:
         self._boot_id = boot_id
         self._port = port
         self._reached: set[str] = set()
+        self._told: dict[str, Any] = {}
         self._peer: Optional[State] = None
         self._lock = threading.Lock()
         self._listener: Optional[socket.socket] = None
@@ -80,6 +84,25 @@ class Meeting:
         """Tell the peer, when it asks, that this node has come through `step`."""
         with self._lock:
             self._reached.add(step)
+
+    def tell(self, topic: str, value: Any) -> None:
+        """What the peer hears of `topic` whenever one of the two asks; `value` is JSON's."""
+        with self._lock:
+            self._told[topic] = value
+
+    def heard(self, topic: str) -> Any:
+        """What the peer last told of `topic`; None when it told nothing, or works on another plan.
+
+        It comes from outside: whoever takes it checks its shape first.
+        """
+        with self._lock:
+            heard = self._peer
+        return None if heard is None or heard.differences else heard.told.get(topic)
+
+    def agreed(self) -> bool:
+        """Whether the peer was heard, and works on the same plan."""
+        with self._lock:
+            return self._peer is not None and not self._peer.differences
 
     def passed(self, step: str) -> bool:
         """Whether both nodes have reached `step`, the peer as far as it was last heard."""
@@ -148,7 +171,7 @@ class Meeting:
 
     def _state(self) -> dict[str, Any]:
         with self._lock:
-            reached = sorted(self._reached)
+            reached, told = sorted(self._reached), dict(self._told)
         return {
             "protocol": PROTOCOL,
             "agent": VERSION,
@@ -156,6 +179,7 @@ class Meeting:
             "digest": plan_digest(self._identity.pair),
             "keys": key_digests(self._identity.pair),
             "reached": reached,
+            "told": told,
         }
 
     def _heard(self, answer: dict[str, Any]) -> State:
@@ -188,10 +212,12 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[str, ...]
 
 
 def _parse(answer: dict[str, Any], differing: tuple[str, ...]) -> State:
-    reached = answer.get("reached")
+    reached, told = answer.get("reached"), answer.get("told")
     if not isinstance(reached, list) or not all(isinstance(step, str) for step in reached):
         raise NotMet("the peer's answer makes no sense")
-    return State(str(answer.get("boot_id")), differing, frozenset(reached))
+    if not isinstance(told, dict):
+        raise NotMet("the peer's answer makes no sense")
+    return State(str(answer.get("boot_id")), differing, frozenset(reached), told)
 
 
 def _host(address: str) -> str:

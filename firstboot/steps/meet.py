@@ -1,4 +1,4 @@
-"""Meet the peer over the bond: mutual TLS, the same pair, the same plan."""
+"""Meet the peer over the bond (mutual TLS, same pair, same plan), and wait for each other."""
 
 import random
 import time
@@ -17,6 +17,7 @@ class Rendezvous(Step):
     """Waits for the peer without a deadline; a peer with another plan is refused, never obeyed."""
 
     name = "rendezvous"
+    barrier = True
 
     def __init__(self, context: Context, sleep: Callable[[float], None] = time.sleep) -> None:
         self._context = context
@@ -35,23 +36,56 @@ class Rendezvous(Step):
         """Answer the peer and ask it, until each knows that the other agrees."""
         meeting = self._context.meeting
         meeting.start()
-        wait = FIRST_WAIT_S
-        while not meeting.passed(self.name):
-            try:
-                state = meeting.ask()
-            except NotMet as why:
-                self._context.report(self.name, "waiting", str(why))
-                wait = min(wait * 1.5, LONGEST_WAIT_S)
-            else:
-                self._compare(state.differences)
-                meeting.reach(self.name)
-                wait = FIRST_WAIT_S
-            self._sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
 
-    def _compare(self, differences: Sequence[str]) -> None:
-        if differences:
-            raise Refused(
-                f"{self._context.identity.peer.name} works on another plan:"
-                f" {', '.join(differences)}",
-                "install the node that is out of date again, from a medium of the current profile",
-            )
+        def together() -> bool:
+            if meeting.agreed():
+                meeting.reach(self.name)
+            return meeting.passed(self.name)
+
+        wait_for_peer(self._context, self.name, together, sleep=self._sleep)
+
+
+def arrive(context: Context, step: Step) -> None:
+    """Tell the peer that this node came through a step; at a barrier wait until it has as well.
+
+    A complete node waits for nobody. Raises Refused when the peer works on another plan.
+    """
+    context.meeting.reach(step.name)
+    if step.barrier and not latches.is_set(context.root, latches.COMPLETE):
+        wait_for_peer(context, step.name, lambda: context.meeting.passed(step.name))
+
+
+def wait_for_peer(
+    context: Context,
+    step: str,
+    condition: Callable[[], bool],
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Ask the peer until `condition` holds; there is no deadline, for it may be hours away.
+
+    The condition looks at what the meeting heard. Raises Refused when the peer works on another
+    plan: it is never obeyed.
+    """
+    wait = FIRST_WAIT_S
+    while not condition():
+        try:
+            state = context.meeting.ask()
+        except NotMet as why:
+            context.report(step, "waiting", str(why))
+            wait = min(wait * 1.5, LONGEST_WAIT_S)
+        else:
+            _compare(context, state.differences)
+            wait = FIRST_WAIT_S
+            if condition():
+                return
+            context.report(step, "waiting", f"for {context.identity.peer.name}")
+        sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+
+
+def _compare(context: Context, differences: Sequence[str]) -> None:
+    if differences:
+        raise Refused(
+            f"{context.identity.peer.name} works on another plan: {', '.join(differences)}",
+            "install the node that is out of date again, from a medium of the current profile",
+        )

@@ -9,7 +9,23 @@ from typing import Optional
 import pytest
 
 from firstboot.commands import CommandError, Result
-from firstboot.node import SCHEMA, Crossover, Identity, Node, Pair, Storage
+from firstboot.node import (
+    SCHEMA,
+    Bridge,
+    Cluster,
+    Crossover,
+    Drbd,
+    FenceDevice,
+    Gfs2,
+    Guests,
+    Identity,
+    Ksm,
+    Node,
+    NodeUplink,
+    Pair,
+    Storage,
+    Uplink,
+)
 
 PAIR_ID = "6d3fb2c3-52f5-4e0a-8d0c-1c8d2f6a0b11"
 MACS = tuple(f"52:54:00:01:00:0{n}" for n in (1, 2, 3))
@@ -22,13 +38,29 @@ def a_pair(platform: str = "el9") -> Pair:
         id=PAIR_ID,
         name="00014",
         platform=platform,
-        storage=Storage(os_gib=36, grain_sectors=2048),
+        time_servers=(),
+        uplink=Uplink("active-backup", None, 1500),
         crossover=Crossover("balance-rr", 100, 9000),
+        bridges=(Bridge("br0.8", 8, ("10.0.8.112/22", "10.0.8.113/22")),),
+        storage=Storage(os_gib=36, grain_sectors=2048, raid_degraded="refuse"),
+        drbd=Drbd(7788, 256, "crc32c"),
+        gfs2=Gfs2(128, "/srv/vmdata"),
+        cluster=Cluster(5000, 1, 0, True, 10),
+        ksm=Ksm(True, 60, 20, 10),
+        guests=Guests(256, 2),
         nodes=(
-            Node("justinian", "CZC1", "127.0.7.1/24", MACS),
-            Node("julius", "CZC2", "127.0.7.2/24", PEER_MACS),
+            a_node("justinian", "CZC1", 1, MACS),
+            a_node("julius", "CZC2", 2, PEER_MACS),
         ),
     )
+
+
+def a_node(name: str, serial: str, number: int, macs: tuple[str, ...]) -> Node:
+    """One of them; number 1 or 2 makes its addresses."""
+    ports = (f"52:54:00:0{number}:00:00",)
+    bmc = FenceDevice(1, "ipmilan", f"10.0.1.{number}", None, "ksfence", None, None)
+    uplink = NodeUplink(ports, f"10.0.0.{number}/22", "10.0.3.254", ("10.0.3.254",))
+    return Node(name, serial, uplink, f"127.0.7.{number}/24", macs, (bmc,))
 
 
 def an_identity(node: str = "justinian", platform: str = "el9") -> Identity:

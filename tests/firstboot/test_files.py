@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from firstboot import files, latches
-from firstboot.configfile import ConfigFile
+from firstboot.configfile import ConfigFile, placeholder
 
 SECRET = ConfigFile(PurePosixPath("/etc/a/b.key"), "x\n", 0o600)
 
@@ -82,3 +82,17 @@ def test_a_latch_is_set_once(tmp_path: Path) -> None:
     latches.set_once(tmp_path, latches.COMPLETE, "second")
     assert latches.is_set(tmp_path, latches.COMPLETE)
     assert (tmp_path / "var/lib/ksbuild/complete").read_text() == "first"
+
+
+def test_a_secret_is_put_in_while_writing(tmp_path: Path) -> None:
+    name = placeholder("drbd")
+    file = ConfigFile(PurePosixPath("/etc/x"), f"secret {name};\n", 0o600, ("drbd",))
+    with pytest.raises(FileNotFoundError):
+        files.write(tmp_path, [file])
+    assert not (tmp_path / "etc/x").exists()
+    files.make_folder(tmp_path / files.SECRETS)
+    files.create(tmp_path / files.SECRETS / "drbd", b"s3cret", 0o600)
+    assert files.differing(tmp_path, [file]) == ["/etc/x is not as planned"]
+    files.write(tmp_path, [file])
+    assert (tmp_path / "etc/x").read_text() == "secret s3cret;\n"
+    assert not files.differing(tmp_path, [file])

@@ -182,16 +182,19 @@ def meeting_step(context: Context, answers: list[Union[State, NotMet]]) -> Rende
 
 
 def test_rendezvous_waits_until_both_agree(context: Context, told: Told) -> None:
-    there, agreed = State("b", (), frozenset()), State("b", (), frozenset({"rendezvous"}))
+    there, agreed = State("b", (), frozenset(), {}), State("b", (), frozenset({"rendezvous"}), {})
     step = meeting_step(context, [NotMet("no route"), NotMet("no route"), there, there, agreed])
     assert step.check() == ["julius at 127.0.7.2/24 was not met yet"]
     step.apply()
     assert not step.check()
-    assert told.events == [("rendezvous", "waiting", "no route")] * 2
+    waits = [("rendezvous", "waiting", why) for why in ("no route", "no route", "for julius")]
+    assert told.events == [*waits, waits[-1]]
 
 
 def test_rendezvous_refuses_another_plan(context: Context) -> None:
-    step = meeting_step(context, [State("b", ("pair.crossover.mtu",), frozenset({"rendezvous"}))])
+    step = meeting_step(
+        context, [State("b", ("pair.crossover.mtu",), frozenset({"rendezvous"}), {})]
+    )
     with pytest.raises(Refused, match=r"pair\.crossover\.mtu"):
         step.apply()
     assert step.check()

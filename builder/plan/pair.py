@@ -1,0 +1,55 @@
+"""The profile's pair as the nodes will know it."""
+
+from builder.plan.disk import grain
+from builder.profile.model import NodeSection, Profile, StorageSection
+from builder.profile.services import FenceDevice
+from firstboot import node as its
+
+
+def pair(profile: Profile) -> its.Pair:
+    """What node.json says of the pair: everything the agents work with, nothing else."""
+    crossover, uplink, drbd = profile.crossover, profile.uplink, profile.drbd
+    first, second = (_node(node) for node in profile.node)
+    ksm, guests, gfs2 = profile.ksm, profile.guests, profile.gfs2
+    return its.Pair(
+        id=profile.pair.id,
+        name=profile.pair.name,
+        platform=profile.pair.platform,
+        time_servers=tuple(profile.time.servers),
+        uplink=its.Uplink(uplink.mode, uplink.vlan, uplink.mtu),
+        crossover=its.Crossover(crossover.mode, crossover.miimon_ms, crossover.mtu),
+        bridges=tuple(its.Bridge(b.name, b.vlan, tuple(b.addresses or ())) for b in profile.bridge),
+        storage=_storage(profile.storage),
+        drbd=its.Drbd(drbd.port, drbd.resync_mib_s, drbd.verify),
+        gfs2=its.Gfs2(gfs2.journal_mib, gfs2.mount),
+        cluster=its.Cluster(**profile.cluster.model_dump()),
+        ksm=its.Ksm(ksm.enabled, ksm.monitor_interval_s, ksm.threshold_percent, ksm.sleep_ms),
+        guests=its.Guests(guests.dirty_mib, guests.migrations),
+        nodes=(first, second),
+    )
+
+
+def _storage(storage: StorageSection) -> its.Storage:
+    return its.Storage(
+        os_gib=storage.os_gib,
+        grain_sectors=grain((storage.raid_strip_kib or 0) * storage.raid_data_disks),
+        raid_degraded=storage.raid_degraded,
+    )
+
+
+def _node(section: NodeSection) -> its.Node:
+    uplink = section.uplink
+    return its.Node(
+        name=section.name,
+        serial=section.serial,
+        uplink=its.NodeUplink(
+            tuple(uplink.ports), uplink.address, uplink.gateway, tuple(uplink.dns)
+        ),
+        crossover_address=section.crossover.address,
+        crossover_ports=tuple(section.crossover.ports),
+        fencing=tuple(_device(device) for device in section.fencing),
+    )
+
+
+def _device(device: FenceDevice) -> its.FenceDevice:
+    return its.FenceDevice(**device.model_dump())
