@@ -10,8 +10,9 @@ what=${1:?run or test}
 # demo: tools that assemble the demonstration source; test: the real programs the tests ask.
 demo="grub-common kmod"
 test="$demo cpio createrepo-c dnf dosfstools drbd-utils e2fsprogs fdisk firewalld gcc gdisk
-  genisoimage gfs2-utils gnupg iproute2 isolinux isomd5sum libc6-dev lvm2 mdadm mmdebstrap mtools
-  network-manager openssl ovmf qemu-system-x86 rpm seabios shellcheck systemd
+  chrony corosync dlm-controld fence-agents genisoimage gfs2-utils gnupg ipmitool iproute2 isolinux
+  isomd5sum libc6-dev libvirt-clients lvm2 mdadm mmdebstrap mtools openssh-server pacemaker-cli-utils pcs
+  network-manager openssl ovmf qemu-system-x86 resource-agents rpm seabios shellcheck systemd
   syslinux-utils user-mode-linux util-linux xfsprogs xorriso"
 
 fit_python() {
