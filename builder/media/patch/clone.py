@@ -3,11 +3,12 @@
 import contextlib
 import errno
 import fcntl
+import itertools
 import mmap
 import os
 import shutil
-from collections.abc import Iterator
-from itertools import groupby
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Literal
 
@@ -16,6 +17,7 @@ from builder.media.iso9660 import Progress
 from builder.media.patch.checksum import IsoMd5
 from builder.media.patch.overlay import BLOCK
 from builder.media.patch.planning import Patch
+from builder.media.patch.room import Placed
 
 How = Literal["reflink", "copy_file_range", "stream"]
 
@@ -44,6 +46,7 @@ def clone(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | 
     how = _copy(patch, out, md5, progress)
     os.ftruncate(out.fileno(), patch.size)
     if how != "stream":
+        _place(patch, out.fileno(), progress)
         write_blocks(out, patch.overlay.blocks)
         if md5 is not None:
             _stream(patch, None, md5, progress)
@@ -51,19 +54,23 @@ def clone(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | 
 
 
 def _copy(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | None) -> How:
+    _need_room(Path(out.name).parent, patch.placed_bytes)
     if _reflink(patch.overlay.descriptor, out.fileno()):
         return "reflink"
-    folder = Path(out.name).parent
-    if (free := shutil.disk_usage(folder).free) < patch.size:
-        raise OutputError(
-            f"{folder}: {patch.size} bytes are needed and {free} are free",
-            "free some room or choose another disk with --output",
-        )
+    _need_room(Path(out.name).parent, patch.size)
     with _past_the_cache(out) as direct:
         if md5 is None and not direct and _copy_range(patch, out.fileno(), progress):
             return "copy_file_range"
         _stream(patch, out, md5, progress)
     return "stream"
+
+
+def _need_room(folder: Path, size: int) -> None:
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OutputError(
+            f"{folder}: {size} bytes are needed and {free} are free",
+            "free some room or choose another disk with --output",
+        )
 
 
 def _reflink(source: int, target: int) -> bool:
@@ -95,8 +102,22 @@ def _copy_range(patch: Patch, target: int, progress: Progress | None) -> bool:
             return False
         done += count
         if progress:
-            progress(done, size)
+            progress(done, size + patch.placed_bytes)
     return True
+
+
+def _place(patch: Patch, target: int, progress: Progress | None) -> None:
+    """Write the placed files' data where the plan has it."""
+    buffer = memoryview(bytearray(_STREAM_BYTES))
+    done, total = patch.overlay.size, patch.overlay.size + patch.placed_bytes
+    for each in patch.placed:
+        for start in range(0, each.file.size, _STREAM_BYTES):
+            piece = buffer[: min(_STREAM_BYTES, each.file.size - start)]
+            _read_placed(each, start, piece)
+            _write(target, piece, each.extent * BLOCK + start)
+            done += len(piece)
+            if progress:
+                progress(done, total)
 
 
 def _stream(
@@ -118,6 +139,7 @@ def _pass(
     patch: Patch, start: int, piece: memoryview, out: BinaryIO | None, md5: IsoMd5 | None
 ) -> None:
     _fill(patch, start, piece)
+    _lay(patch.placed, start, piece)
     for place, block in patch.overlay.changed(start, len(piece)):
         piece[place - start : place - start + BLOCK] = block
     if md5 is not None:
@@ -164,9 +186,38 @@ def _fill(patch: Patch, start: int, piece: memoryview) -> None:
     piece[there:] = bytes(len(piece) - there)
 
 
+def _lay(placed: Sequence[Placed], start: int, piece: memoryview) -> None:
+    """Lay the placed files that reach into a piece of the medium over it."""
+    end = start + len(piece)
+    first = bisect_right(placed, start // BLOCK, key=lambda each: each.end)
+    for each in itertools.islice(placed, first, None):
+        begin = each.extent * BLOCK
+        if begin >= end:
+            break
+        low, high = max(begin, start), min(begin + each.file.size, end)
+        if low < high:
+            _read_placed(each, low - begin, piece[low - start : high - start])
+
+
+def _read_placed(placed: Placed, offset: int, piece: memoryview) -> None:
+    path = placed.file.path
+    try:
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            done = 0
+            while done < len(piece):
+                count = file.readinto(piece[done:])
+                if not count:
+                    raise SourceError(f"{path} became shorter while it was copied", "try again")
+                done += count
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}", "see dmesg") from error
+
+
 def write_blocks(out: BinaryIO, blocks: dict[int, bytes]) -> None:
     """Write blocks (number -> 2 KiB) to their places, neighbours in one go."""
-    for _, group in groupby(enumerate(sorted(blocks)), key=lambda pair: pair[1] - pair[0]):
+    numbered = enumerate(sorted(blocks))
+    for _, group in itertools.groupby(numbered, key=lambda pair: pair[1] - pair[0]):
         numbers = [number for _, number in group]
         data = b"".join(blocks[number] for number in numbers)
         _write(out.fileno(), memoryview(data), numbers[0] * BLOCK)

@@ -1,7 +1,8 @@
 """Mode `patch`: the source itself, cloned, with the profile's menus and kickstarts laid over it.
 
 Everything that EL9's installation medium has stays where it is: loaders, signatures, packages, the
-ways it boots. Some dozens of blocks differ, whatever the size of the source.
+ways it boots. Some dozens of blocks differ, whatever the size of the source; a local repository's
+files, when there are any, come behind them.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from typing import Literal
 
 from builder.media.errors import MediumError, SourceError
 from builder.media.iso9660 import Progress
+from builder.media.local import LocalFile
 from builder.media.output import check_target, replacing
 from builder.media.patch.checksum import IsoMd5
 from builder.media.patch.clone import How, clone, write_blocks
@@ -33,7 +35,8 @@ class Patched:
         how: the way the source's bytes came over.
         size: the medium's bytes.
         grown: bytes by which it is larger than its source.
-        changed: numbers of the blocks of 2 KiB that were planned to differ from the source.
+        changed: numbers of the blocks of 2 KiB that were planned to differ from the source, those
+            of `extras` aside.
     """
 
     how: How
@@ -48,6 +51,7 @@ def patch_medium(
     source_path: Path,
     *,
     when: int,
+    extras: Mapping[str, LocalFile] | None = None,
     md5: Md5 = "implant",
     force: bool = False,
     progress: Progress | None = None,
@@ -63,6 +67,7 @@ def patch_medium(
             have to be plain names, and go to the root folder.
         source_path: an EL9 installation ISO.
         when: date of added records, seconds since 1970 (SOURCE_DATE_EPOCH).
+        extras: path in a folder that the source has not -> file that is streamed into it.
         md5: record the media checksum as implantisomd5 does, or leave it out.
         force: replace `out_path`; take a source that ksbuild patched before.
         progress: called with bytes done and bytes in all.
@@ -72,13 +77,14 @@ def patch_medium(
         MediumError: the tree does not fit the source, or verification found a difference.
         OutputError: `out_path` cannot be written, or there is no room.
     """
+    extras = extras or {}
     check_tree(tree, md5)
     check_target(out_path, force=force)
     with _opened(source_path) as descriptor:
         if out_path.exists() and out_path.samefile(source_path):
             raise MediumError(f"{out_path} is the source itself", "name another file with --output")
         size = os.fstat(descriptor).st_size
-        patch = plan_patch(descriptor, size, tree, when=when, force=force)
+        patch = plan_patch(descriptor, size, tree, extras, when=when, force=force)
         with replacing(out_path, force=force) as out:
             summed = IsoMd5(patch.volume_blocks) if md5 == "implant" else None
             how = clone(patch, out, summed, progress)

@@ -51,6 +51,11 @@ class Overlay:
         if len(self.blocks) > _MOST_CHANGED:
             raise damaged(f"more than {_MOST_CHANGED} blocks would have to change")
 
+    def forget(self, first: int, end: int) -> None:
+        """Leave a range of blocks, from `first` to before `end`, to what is written there later."""
+        for block in [number for number in self.blocks if first <= number < end]:
+            del self.blocks[block]
+
     def changed(self, offset: int, length: int) -> Iterator[tuple[int, bytes]]:
         """Yield (offset, block) for the changed blocks in a range of whole blocks."""
         for number in range(offset // BLOCK, (offset + length) // BLOCK):

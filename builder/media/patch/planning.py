@@ -1,20 +1,25 @@
 """Decide every changed block of a patched medium before one is written."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from builder.media.boot import GRUB_CONFIG
 from builder.media.errors import MediumError
 from builder.media.iso9660 import BIOS_IMAGE, EFI_IMAGE
-from builder.media.patch import hybrid, volume
+from builder.media.local import LocalFile
+from builder.media.patch import folders, hybrid, volume
 from builder.media.patch.checksum import BLANK, SKIPPED_BLOCKS
 from builder.media.patch.eltorito import read_catalog
 from builder.media.patch.hybrid import SECTOR, Gpt
 from builder.media.patch.menus import OLD_GRUB_CONFIG, replace_in_fat
+from builder.media.patch.naming import check_name
 from builder.media.patch.overlay import BLOCK, Overlay
+from builder.media.patch.pathtable import add_folders
 from builder.media.patch.records import Record, both
 from builder.media.patch.refusal import damaged, unknown_layout
-from builder.media.patch.root import Added, Room, add_to_root, check_name
+from builder.media.patch.room import Placed, Room
+from builder.media.patch.root import Added, add_to_root
 from builder.media.patch.survey import Survey, survey
 from builder.media.patch.volume import APPLICATION_USE, FIRST, Volume, read_volume
 
@@ -43,11 +48,20 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The plan: changed blocks, the image's new size in bytes, the volume's in blocks."""
+    """The plan: changed blocks, the image's new size in bytes, the volume's in blocks.
+
+    `placed` are files whose data is streamed, by rising blocks; none of these is in the overlay.
+    """
 
     overlay: Overlay
     size: int
     volume_blocks: int
+    placed: tuple[Placed, ...] = ()
+
+    @property
+    def placed_bytes(self) -> int:
+        """How much is streamed."""
+        return sum(each.file.size for each in self.placed)
 
 
 def read_layout(image: Overlay, wanted: set[str]) -> Layout:
@@ -111,7 +125,13 @@ def _need_zeros(image: Overlay, first: int, gpt: Gpt | None) -> None:
 
 
 def plan_patch(
-    descriptor: int, size: int, tree: Mapping[str, bytes], *, when: int, force: bool
+    descriptor: int,
+    size: int,
+    tree: Mapping[str, bytes],
+    extras: Mapping[str, LocalFile],
+    *,
+    when: int,
+    force: bool,
 ) -> Patch:
     """Plan the patch of an open source.
 
@@ -119,6 +139,7 @@ def plan_patch(
         descriptor: of the source, for reading.
         size: the source's bytes.
         tree: path -> content.
+        extras: path in a new folder -> file that is streamed.
         when: date of added records, seconds since 1970.
         force: take a source that ksbuild has patched before.
 
@@ -129,27 +150,39 @@ def plan_patch(
     if not 0 <= when < _LATEST:
         raise MediumError(f"{when} seconds since 1970 are no date", "check SOURCE_DATE_EPOCH")
     image = Overlay(descriptor, size)
-    layout = read_layout(image, {*tree, OLD_GRUB_CONFIG, MANIFEST})
+    folders.check_paths(extras)
+    new = {path.split("/")[0] for path in extras}
+    layout = read_layout(image, {*tree, *new, OLD_GRUB_CONFIG, MANIFEST})
     if MANIFEST in layout.surveys[0].files and not force:
         raise MediumError(
             f"the source has {MANIFEST}: ksbuild made it from another",
             "use the distribution's own ISO, or add --force",
         )
-    end = _apply(image, layout, tree, when, more=0)
+    if taken := sorted(new & {*layout.surveys[0].folders, *layout.surveys[0].files, *tree}):
+        raise MediumError(
+            f"the source has {taken[0]} already", "use the distribution's own ISO, unmodified"
+        )
+    end, placed = _apply(image, layout, tree, extras, when, more=0)
     more = 0
     if end > layout.limit:
         old = size // BLOCK
         short = max(end - layout.limit, end + _PADDING_BLOCKS - layout.volume.blocks)
         more = -(-(old + short) // _MEBIBYTE_BLOCKS) * _MEBIBYTE_BLOCKS - old
         image = Overlay(descriptor, size)
-        _apply(image, layout, tree, when, more=more)
+        _, placed = _apply(image, layout, tree, extras, when, more=more)
     image.write(FIRST * BLOCK + APPLICATION_USE, BLANK)
-    return Patch(image, size + more * BLOCK, layout.volume.blocks + more)
+    return Patch(image, size + more * BLOCK, layout.volume.blocks + more, tuple(placed))
 
 
 def _apply(
-    image: Overlay, layout: Layout, tree: Mapping[str, bytes], when: int, *, more: int
-) -> int:
+    image: Overlay,
+    layout: Layout,
+    tree: Mapping[str, bytes],
+    extras: Mapping[str, LocalFile],
+    when: int,
+    *,
+    more: int,
+) -> tuple[int, list[Placed]]:
     """Make all changes with the image larger by `more` blocks; return the first free block."""
     if more:
         # First, because the old backup GPT makes room for data.
@@ -161,7 +194,7 @@ def _apply(
     if OLD_GRUB_CONFIG in files:
         contents[OLD_GRUB_CONFIG] = tree[GRUB_CONFIG]
     added: list[Added] = []
-    serial = max(each.serial for each in layout.surveys)
+    serials = itertools.count(max(each.serial for each in layout.surveys) + 1)
     for path, content in sorted(contents.items()):
         extent = room.take(len(content))
         image.write(extent * BLOCK, content.ljust(-(-len(content) // BLOCK) * BLOCK, b"\0"))
@@ -169,11 +202,20 @@ def _apply(
             _point(image, layout, path, extent, len(content))
         else:
             _check_new(path, layout)
-            added.append(Added(path, extent, len(content), serial + len(added) + 1))
+            added.append(Added(path, extent, len(content), next(serials)))
     replace_in_fat(image, files[EFI_IMAGE], tree[GRUB_CONFIG])
-    for each in layout.volume.trees:
-        add_to_root(image, each, added, when, room)
-    return room.next
+    placed = folders.place(extras, room)
+    for each in placed:
+        # The old backup GPT may have been here.
+        image.forget(each.extent, each.end)
+    branch = folders.grown(placed, serials)
+    for one in layout.volume.trees:
+        if placed:
+            folders.write_folders(image, one, branch, when, room)
+        listed = add_folders(image, one, branch, room) if placed else one
+        tops = [each.added() for each in branch.sorted_folders(one.joliet)]
+        add_to_root(image, listed, [*tops, *added], when, room)
+    return room.next, placed
 
 
 def _point(image: Overlay, layout: Layout, path: str, extent: int, size: int) -> None:

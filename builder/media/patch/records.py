@@ -5,7 +5,7 @@ ECMA-119 section 9.1 (records), IEEE P1281 (SUSP) and P1282 (Rock Ridge) for the
 
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from builder.media.patch.overlay import BLOCK, Overlay
@@ -149,19 +149,31 @@ def moved(raw: bytes, extent: int, size: int) -> bytes:
     return raw[:2] + both(extent) + both(size) + raw[18:]
 
 
-def make(identifier: bytes, extent: int, size: int, when: int, system_use: bytes) -> bytes:
-    """Make a plain file's record, dated `when` (seconds since 1970) in UTC.
+def make(
+    identifier: bytes, extent: int, size: int, when: int, system_use: bytes, *, flags: int = 0
+) -> bytes:
+    """Make the record of a plain file, or a FOLDER, dated `when` (seconds since 1970) in UTC.
 
     Raises:
         ValueError: it would be longer than 255 bytes.
     """
-    body = both(extent) + both(size) + date(when) + bytes(3)
+    body = both(extent) + both(size) + date(when) + bytes([flags, 0, 0])
     body += struct.pack("<H", 1) + struct.pack(">H", 1) + bytes([len(identifier)]) + identifier
     body += b"\0" * ((len(identifier) + 1) % 2) + system_use
     body += b"\0" * (len(body) % 2)
     if len(body) + 2 > 255:
         raise ValueError("a directory record holds at most 255 bytes")
     return bytes([len(body) + 2, 0]) + body
+
+
+def packed(raws: Sequence[bytes]) -> bytes:
+    """Lay records one after another; none crosses a block (6.8.1.1)."""
+    data = bytearray()
+    for raw in raws:
+        if len(data) % BLOCK + len(raw) > BLOCK:
+            data += bytes(-len(data) % BLOCK)
+        data += raw
+    return bytes(data) + bytes(-len(data) % BLOCK)
 
 
 def date(when: int) -> bytes:

@@ -1,73 +1,47 @@
-"""Add files to the root folder of a tree, and move the folder when it no longer fits."""
+"""Add files and folders to the root folder of a tree, and move it when it no longer fits."""
 
-import re
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from builder.media.errors import MediumError
+from builder.media.patch.attributes import Attributes, with_links
+from builder.media.patch.naming import Style, order
 from builder.media.patch.overlay import BLOCK, Overlay
-from builder.media.patch.records import (
-    PARENT,
-    SELF,
-    Record,
-    both,
-    date,
-    in_folder,
-    make,
-    moved,
-    parse,
-    susp,
-)
-from builder.media.patch.refusal import damaged
+from builder.media.patch.records import FOLDER, Record, in_folder, make, moved, packed, parse
+from builder.media.patch.room import Room
 from builder.media.patch.volume import Tree, set_root
-
-# Joliet 1.0: 64 characters. Rock Ridge would allow 255, but then one record does not hold it.
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
-_REGULAR_READABLE = 0o100444
-# P1282 4.1.1 to 4.1.6, and the RR entry of the 1991 draft that genisoimage still writes.
-_RR_PX, _RR_NM, _RR_TF = 0x01, 0x08, 0x80
-_TF_LONG = 0x80
 
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """A file whose data is already placed: block, bytes and Rock Ridge serial number."""
+    """What is already placed: block, bytes and Rock Ridge serial number; `links` of a folder."""
 
     name: str
     extent: int
     size: int
     serial: int
+    links: int = 0
 
 
-class Room:
-    """Hands out the blocks behind the last used one, in order."""
-
-    def __init__(self, first: int) -> None:
-        self.next = first
-
-    def take(self, size: int) -> int:
-        """Return the first of the blocks for `size` bytes; an empty file gets one, too."""
-        first = self.next
-        self.next += max(1, -(-size // BLOCK))
-        return first
-
-
-def check_name(name: str) -> None:
-    """Refuse names that cannot stand in both kinds of tree without being changed.
+def record_of(
+    added: Added, identifier: bytes, attributes: Attributes, when: int, name: str | None = None
+) -> bytes:
+    """The record of something added, under its name unless another is given.
 
     Raises:
-        MediumError: with the rule.
+        MediumError: it does not fit into one record.
     """
-    if not _NAME.fullmatch(name):
-        raise MediumError(
-            f"{name!r} cannot be added to the root folder",
-            "names have 1 to 64 letters, digits, '_', '-' or '.', and no '.' at the beginning",
-        )
+    shown = added.name if name is None else name
+    use = attributes.make(shown, when, added.serial, links=added.links)
+    flags = FOLDER if added.links else 0
+    try:
+        return make(identifier, added.extent, added.size, when, use, flags=flags)
+    except ValueError as error:
+        raise MediumError(f"{added.name}: {error}", "use a shorter name") from error
 
 
-def add_to_root(image: Overlay, tree: Tree, files: list[Added], when: int, room: Room) -> None:
-    """Insert records for `files`, dated `when` (seconds since 1970), in the order of 9.3.
+def add_to_root(image: Overlay, tree: Tree, added: list[Added], when: int, room: Room) -> None:
+    """Insert records, dated `when` (seconds since 1970), in the order of 9.3.
 
     Raises:
         SourceError: the folder is damaged.
@@ -75,111 +49,30 @@ def add_to_root(image: Overlay, tree: Tree, files: list[Added], when: int, room:
     """
     old = list(tree.records(image))
     raws = [record.raw for record in old]
-    identifiers = [record.identifier for record in old]
-    neighbour = _neighbour(image, tree, old)
-    for file in files:
-        identifier = _identifier(tree, file.name, identifiers)
-        use = b"" if tree.joliet else _system_use(neighbour, file, when)
-        try:
-            raw = make(identifier, file.extent, file.size, when, use)
-        except ValueError as error:
-            raise MediumError(f"{file.name}: {error}", "use a shorter name") from error
-        key = _order(tree, identifier)
+    keys = [order(tree.joliet, record.identifier) for record in old]
+    taken = {record.identifier.upper() for record in old}
+    style, attributes = Style.of(tree.joliet, old), Attributes.of(image, tree.joliet, old)
+    for each in added:
+        identifier = style.identifier(each.name, taken, folder=bool(each.links))
+        key = order(tree.joliet, identifier)
         # Behind the two for the folder and its parent, in front of the first that is greater.
-        later = (n for n in range(2, len(raws)) if _order(tree, identifiers[n]) > key)
-        place = next(later, len(raws))
-        raws.insert(place, raw)
-        identifiers.insert(place, identifier)
+        place = next((n for n in range(2, len(raws)) if keys[n] > key), len(raws))
+        raws.insert(place, record_of(each, identifier, attributes, when))
+        keys.insert(place, key)
+    folders = sum(1 for each in added if each.links)
+    if folders and not tree.joliet:
+        raws[:2] = [with_links(image, record, folders) for record in old[:2]]
     _store(image, tree, raws, room)
 
 
-def _order(tree: Tree, identifier: bytes) -> tuple[str, str, int]:
-    """The sort key of 9.3: name, then extension, then versions falling."""
-    text = identifier.decode("utf-16-be" if tree.joliet else "latin-1", "replace")
-    body, _, version = text.partition(";")
-    stem, _, extension = body.partition(".")
-    return stem, extension, -int(version) if version.isdecimal() else 0
-
-
-def _identifier(tree: Tree, name: str, taken: list[bytes]) -> bytes:
-    """Name a file as its neighbours in this tree are named.
-
-    xorriso follows ECMA-119 7.5.1 in the primary tree; `genisoimage -U` leaves names alone, up to
-    31 characters and without a version. Joliet keeps them and may or may not have versions.
-    """
-    plain = [known for known in taken if known not in (SELF, PARENT)]
-    if tree.joliet:
-        encoded = name.encode("utf-16-be")
-        end = ";1".encode("utf-16-be")
-        return encoded + (end if any(known.endswith(end) for known in plain) else b"")
-    versioned = any(known.endswith(b";1") for known in plain)
-    untranslated = any(known != known.upper() for known in plain)
-    version = ";1" if versioned or not untranslated else ""
-    stem, dot, extension = name.rpartition(".")
-    if not dot:
-        stem, extension = name, ""
-    if not untranslated:
-        stem, extension = (re.sub(r"[^A-Z0-9_]", "_", s.upper()) for s in (stem, extension))
-        dot = "."
-    extension = extension[:8]
-    used = {known.upper() for known in taken}
-    for number in range(len(taken) + 1):
-        suffix = f"_{number}" if number else ""
-        kept = stem[: 30 - len(extension) - len(suffix)]
-        candidate = f"{kept}{suffix}{dot}{extension}{version}".encode("ascii")
-        if candidate.upper() not in used:
-            return candidate
-    raise damaged("its root folder names files twice")
-
-
-def _neighbour(image: Overlay, tree: Tree, records: list[Record]) -> list[tuple[bytes, bytes]]:
-    """Return the Rock Ridge entries to imitate: a file's, or the folder's own."""
-    if tree.joliet:
-        return []
-    files = [record for record in records if not record.is_folder] or records[:1]
-    return list(susp(image, files[0]))
-
-
-def _system_use(neighbour: list[tuple[bytes, bytes]], file: Added, when: int) -> bytes:
-    """Make Rock Ridge entries: the kinds, versions and lengths that the neighbour has."""
-    like = dict(neighbour)
-    if b"PX" not in like:
-        raise damaged("a file in its root folder has no Rock Ridge attributes")
-    px = both(_REGULAR_READABLE) + both(1) + both(0) + both(0)
-    if len(like[b"PX"]) >= 44:
-        px += both(file.serial & 0xFFFFFFFF)
-    entries = [_entry(b"PX", px), _entry(b"NM", b"\0" + file.name.encode("ascii"))]
-    if (tf := like.get(b"TF", b"")) and len(tf) > 4:
-        stamps = (tf[4] & ~_TF_LONG).bit_count()
-        entries.append(_entry(b"TF", bytes([tf[4] & ~_TF_LONG]) + date(when) * stamps))
-    if b"RR" in like:
-        present = _RR_PX | _RR_NM | (_RR_TF if len(entries) > 2 else 0)
-        entries.insert(0, _entry(b"RR", bytes([present])))
-    return b"".join(entries)
-
-
-def _entry(signature: bytes, body: bytes) -> bytes:
-    return signature + struct.pack("BB", len(body) + 4, 1) + body
-
-
-def _packed(raws: list[bytes]) -> bytes:
-    """Lay records one after another; none crosses a block (6.8.1.1)."""
-    data = b""
-    for raw in raws:
-        if len(data) % BLOCK + len(raw) > BLOCK:
-            data += bytes(-len(data) % BLOCK)
-        data += raw
-    return data + bytes(-len(data) % BLOCK)
-
-
 def _store(image: Overlay, tree: Tree, raws: list[bytes], room: Room) -> None:
-    data = _packed(raws)
+    data = packed(raws)
     if len(data) <= tree.root.size:
         image.write(tree.root.extent * BLOCK, data.ljust(tree.root.size, b"\0"))
         return
     extent = room.take(len(data))
     raws = [moved(raws[0], extent, len(data)), moved(raws[1], extent, len(data)), *raws[2:]]
-    image.write(extent * BLOCK, _packed(raws))
+    image.write(extent * BLOCK, packed(raws))
     for parent in _links_to_parent(image, tree, raws):
         image.write(parent.offset, moved(parent.raw, extent, len(data)))
     set_root(image, tree, extent, len(data))

@@ -2,8 +2,10 @@
 
 import os
 import struct
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
@@ -15,6 +17,7 @@ from builder.media.patch.eltorito import CATALOG_BYTES
 from builder.media.patch.menus import OLD_GRUB_CONFIG, menus_in_fat
 from builder.media.patch.overlay import BLOCK, Overlay
 from builder.media.patch.planning import Layout, Patch, read_layout
+from builder.media.patch.room import Placed
 
 _AGAIN = "build it again; if this stays so, the disk or memory is at fault"
 # What pycdlib lets through when the bytes are not what the structures promise.
@@ -36,12 +39,13 @@ def verify_patched(
         path: the medium.
         tree: what `patch_medium` was given.
         source_path: likewise.
-        patch: the plan; each of its blocks is compared with what is on the medium.
+        patch: the plan; each of its blocks is compared with what is on the medium, and the files
+            it placed with their checksums.
         every_block: read both files whole, and with `patch` accept no difference outside of it.
 
     Returns:
-        How many blocks of 2 KiB differ from the source, those behind its end included; with
-        `every_block` counted, otherwise as planned (0 without a plan).
+        How many blocks of 2 KiB differ from the source, those behind its end included, those of
+        placed files not; with `every_block` counted, otherwise as planned (0 without a plan).
 
     Raises:
         MediumError: says what differs.
@@ -59,7 +63,7 @@ def verify_patched(
         _same_boot(path, source, before, medium, after)
         for text in menus_in_fat(medium, after.surveys[0].files[EFI_IMAGE]):
             _equal(text, tree[GRUB_CONFIG], f"{path}: {GRUB_CONFIG} inside {EFI_IMAGE}")
-        _read_back(path, tree, after)
+        _read_back(path, tree, after, patch.placed if patch else ())
         if patch is not None:
             _as_planned(path, medium, patch)
         if every_block:
@@ -83,7 +87,9 @@ def _same_boot(path: Path, source: Overlay, before: Layout, medium: Overlay, aft
             raise MediumError(f"{path}: {name} is not where the source has it", _AGAIN)
 
 
-def _read_back(path: Path, tree: Mapping[str, bytes], after: Layout) -> None:
+def _read_back(
+    path: Path, tree: Mapping[str, bytes], after: Layout, placed: Sequence[Placed]
+) -> None:
     wanted = dict(tree)
     if OLD_GRUB_CONFIG in after.surveys[0].files:
         wanted[OLD_GRUB_CONFIG] = tree[GRUB_CONFIG]
@@ -96,6 +102,8 @@ def _read_back(path: Path, tree: Mapping[str, bytes], after: Layout) -> None:
                 if len(after.surveys) > 1:
                     there = _read(iso, {"joliet_path": f"/{name}"})
                     _equal(there, content, f"{path}: {name} in the Joliet tree")
+            for each in placed:
+                _placed(iso, path, each, joliet=len(after.surveys) > 1)
         finally:
             iso.close()
     except _PARSER_ERRORS as error:
@@ -108,11 +116,27 @@ def _read(iso: PyCdlib, where: dict[str, str]) -> bytes:
         return bytes(opened.read())
 
 
+def _placed(iso: PyCdlib, path: Path, each: Placed, *, joliet: bool) -> None:
+    """The file is under its name in each tree, and its one copy of data is what was checked."""
+    for where in ("rr_path", "joliet_path") if joliet else ("rr_path",):
+        record = iso.get_record(**{where: f"/{each.path}"})
+        there = (record.extent_location(), record.get_data_length())
+        if there != (each.extent, each.file.size):
+            raise MediumError(f"{path}: {each.path} lies elsewhere in one of the trees", _AGAIN)
+    with iso.open_file_from_iso(rr_path=f"/{each.path}") as opened:
+        each.file.check(cast(BinaryIO, opened), f"{path}: {each.path}")
+
+
 def _as_planned(path: Path, medium: Overlay, patch: Patch) -> None:
     if medium.size != patch.size:
         raise MediumError(f"{path} has {medium.size} bytes, not {patch.size}", _AGAIN)
     for number, data in patch.overlay.blocks.items():
         _equal(medium.read(number * BLOCK, BLOCK), data, f"{path}: block {number}")
+
+
+def _is_placed(placed: Sequence[Placed], block: int) -> bool:
+    at = bisect_right(placed, block, key=lambda each: each.end)
+    return at < len(placed) and placed[at].extent <= block
 
 
 def _differences(path: Path, source: Overlay, medium: Overlay, patch: Patch | None) -> int:
@@ -127,6 +151,8 @@ def _differences(path: Path, source: Overlay, medium: Overlay, patch: Patch | No
             if there[at : at + BLOCK] != old[at : at + BLOCK]:
                 count += 1
                 number = (start + at) // BLOCK
-                if patch is not None and number not in patch.overlay.blocks:
+                if patch is not None and _is_placed(patch.placed, number):
+                    count -= 1
+                elif patch is not None and number not in patch.overlay.blocks:
                     raise MediumError(f"{path}: block {number} differs from the source", _AGAIN)
     return count
