@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -273,3 +274,33 @@ def test_memory_does_not_grow_with_the_files(tiny: Path, tmp_path: Path) -> None
     words = [sys.executable, "-c", _PEAK, str(tiny), str(tmp_path / "out.iso"), str(big)]
     done = subprocess.run(words, check=True, capture_output=True, text=True)
     assert int(done.stdout) < 100 * 1024
+
+
+def test_path_tables(tiny: Path, tmp_path: Path, extras: dict[str, LocalFile]) -> None:
+    """Read from front to back they give the folders that a walk gives; both orders of bytes do."""
+    medium = tmp_path / "out.iso"
+    patched(tiny, medium, SMALL, extras)
+    for options in ([], ["-J"]):
+        table = said("isoinfo", *options, "-p", "-i", medium)
+        paths = [""]
+        rows = re.findall(r"^ *(\d+): +(\d+) +[0-9a-f]+ (.+)$", table, re.M)
+        for number, parent, name in rows:
+            assert int(number) == len(paths) + 1
+            paths.append(f"{paths[int(parent) - 1]}/{name}")
+        listed = said("isoinfo", *options, "-l", "-i", medium)
+        walked = re.findall(r"^Directory listing of (.*)/$", listed, re.M)
+        assert sorted(paths) == sorted(walked)
+        assert sum("extras" in path.lower() for path in paths) == 6
+    raw = medium.read_bytes()
+    for descriptor in (16 * 2048, 18 * 2048):
+        assert raw[descriptor] in (1, 2)
+        size = int.from_bytes(raw[descriptor + 132 : descriptor + 136], "little")
+        little = int.from_bytes(raw[descriptor + 140 : descriptor + 144], "little") * 2048
+        big = int.from_bytes(raw[descriptor + 148 : descriptor + 152], "big") * 2048
+        at = 0
+        while at < size:
+            length = raw[little + at]
+            numbers = struct.unpack_from("<IH", raw, little + at + 2)
+            assert numbers == struct.unpack_from(">IH", raw, big + at + 2)
+            assert raw[little + at + 8 :][:length] == raw[big + at + 8 :][:length]
+            at += 8 + length + length % 2
