@@ -47,7 +47,9 @@ def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
 def _say(
     medium: Path, said: "Mapping[str, Any]", differing: list[str], starts: dict[str, str]
 ) -> None:
-    click.echo(f"{medium}: pair {said['pair']}, nodes {', '.join(said['nodes'])}")
+    nodes = said["nodes"]
+    whose = f"nodes {', '.join(nodes)}" if len(nodes) > 1 else f"node {nodes[0]} alone"
+    click.echo(f"{medium}: pair {said['pair']}, {whose}")
     if said["demonstration"]:
         click.echo("  demonstration: installs nothing")
     click.echo(f"  labelled  {said['volume_id']}")

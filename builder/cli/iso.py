@@ -1,13 +1,22 @@
 """ksbuild iso"""
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from builder.cli.build_time import build_time
-from builder.cli.outcome import PROFILE, REFUSED, SOURCE, errors_worded, fail, result
+from builder.cli.medium import (
+    MODES,
+    Target,
+    choose_medium,
+    default_mode,
+    write_boot,
+    write_companion,
+    write_patched,
+)
+from builder.cli.outcome import INTERRUPTED, REFUSED, SOURCE, errors_worded, fail, result
 from builder.cli.packages import check_packages, say_packages
 from builder.cli.planning import make_plan
 from builder.cli.progress import progress
@@ -18,14 +27,12 @@ if TYPE_CHECKING:
     from builder.plan import Plan
     from builder.plan.bootmenu import Medium
 
-VOLUME_ID, DEMO_VOLUME_ID = "KSBUILD", "KSBUILD-DEMO"
-MODES = ("boot", "patch", "oemdrv")
-
 
 @click.command()
 @click.argument("profile", type=click.Path(path_type=Path))
 @click.option("--source", required=True, help="EL9 ISO: a file or an https address.")
-@click.option("--mode", type=click.Choice(MODES), default="boot", help="As above; default: boot.")
+@click.option("--mode", type=click.Choice(list(MODES)), help="As above.")
+@click.option("--node", help="Make the medium for this node alone.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: PROFILE.iso here.")
 @click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/ beside it.")
 @click.option("--md5", type=click.Choice(["implant", "drop"]), default="implant", help="For patch.")
@@ -40,7 +47,8 @@ MODES = ("boot", "patch", "oemdrv")
 def iso(
     profile: Path,
     source: str,
-    mode: str,
+    mode: str | None,
+    node: str | None,
     output: Path | None,
     keys: Path | None,
     md5: str,
@@ -56,9 +64,16 @@ def iso(
     """Make a bootable ISO that installs either node of PROFILE's pair.
 
     \b
-    boot    a small medium of its own; the installer comes from install.url
     patch   the source itself with the kickstarts on it; a DVD needs no network
+    boot    a small medium of its own; the installer comes from install.url
     oemdrv  a tiny companion for an unmodified source in a second drive
+
+    Without --mode it is patch, and boot for a demonstration source.
+
+    \b
+    --md5 implant  (default) checkisomd5 and rd.live.check work, and sha256 is told
+    --md5 drop     neither, so that patch does not read the medium whole: where files
+                   are cloned (XFS, Btrfs) it takes a second, whatever the size
 
     Same profile, source, keys and SOURCE_DATE_EPOCH: same bytes.
     """
@@ -66,52 +81,43 @@ def iso(
     from builder.plan import tree
     from builder.resources import templates
 
-    output = output or Path(profile.with_suffix(".iso").name)
+    one = f"-{node}" if node else ""
+    output = output or Path(f"{profile.stem}{one}.iso")
     if output.exists() and not (force or dry_run):
         fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
+    target = Target(output, md5, force, quiet)
     with errors_worded():
-        plan = make_plan(profile, keys, keep=not dry_run)
-        path = source_path(
-            source,
-            sha256=sha256,
-            checksum_file=checksum_file,
-            verify=not no_verify_source,
-            quiet=quiet,
-        )
+        plan = make_plan(profile, keys, keep=not dry_run, node=node)
+        path = source_path(source, sha256, checksum_file, verify=not no_verify_source, quiet=quiet)
         with open_source(path) as opened:
-            medium = _medium(plan, opened, mode)
+            chosen = mode or default_mode(opened)
+            medium = choose_medium(plan, opened, chosen, node)
             if not (offline or medium.demonstration):
                 _packages(plan, opened)
             files = tree(plan, medium, templates())
-            if not dry_run and mode == "boot":
-                _boot(output, files, opened, medium.volume_id, force=force, quiet=quiet)
-        if not dry_run and mode == "patch":
-            _patch(output, files, path, md5, force=force, quiet=quiet)
-        if not dry_run and mode == "oemdrv":
-            _oemdrv(output, plan, medium, files, force=force)
+            if chosen == "boot" and not dry_run:
+                write_boot(target, files, opened, medium)
+        if chosen == "patch":
+            write_patched(target, files, path, dry_run=dry_run)
+        elif chosen == "oemdrv" and not dry_run:
+            write_companion(target, files)
+    made = _Made(plan, medium, files, chosen, None if dry_run else output)
+    digest = None if dry_run or (chosen, md5) == ("patch", "drop") else _sha256(output, quiet=quiet)
     if as_json:
-        _say_json(output, plan, files, mode, written=not dry_run)
+        _say_json(made, digest)
     else:
-        _say(output, plan, files, medium, mode, written=not dry_run)
+        _say(made, digest, "" if mode else ", the default for this source")
 
 
-def _medium(plan: "Plan", source: "Source", mode: str) -> "Medium":
-    from builder.media.oemdrv import LABEL
-    from builder.plan.bootmenu import Medium
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What there is to tell; `output` is None after a dry run."""
 
-    own = DEMO_VOLUME_ID if source.demonstration else VOLUME_ID
-    labels = {"boot": own, "patch": source.volume_id, "oemdrv": LABEL}
-    from_network = mode == "boot" or not source.has("BaseOS/repodata/repomd.xml")
-    if from_network and plan.profile.install.url is None and not source.demonstration:
-        hint = "give install.url, or a DVD with --mode patch"
-        fail(PROFILE, "this installs from the network, and the profile has no install.url", hint)
-    return Medium(
-        volume_id=labels[mode],
-        demonstration=source.demonstration,
-        grub_linux=source.grub_linux,
-        grub_initrd=source.grub_initrd,
-        stage2=mode != "boot" and source.has("images/install.img"),
-    )
+    plan: "Plan"
+    medium: "Medium"
+    files: dict[str, bytes]
+    mode: str
+    output: Path | None
 
 
 def _packages(plan: "Plan", source: "Source") -> None:
@@ -130,103 +136,57 @@ def _packages(plan: "Plan", source: "Source") -> None:
         fail(SOURCE, "not everything can be installed", "add what the hints name, or --offline")
 
 
-def _boot(
-    output: Path,
-    files: dict[str, bytes],
-    source: "Source",
-    volume_id: str,
-    *,
-    force: bool,
-    quiet: bool,
-) -> None:
-    from builder.media.boot import expected_bytes, verify_boot_medium, write_boot_medium
-    from builder.media.output import replacing
+def _sha256(path: Path, *, quiet: bool) -> str:
+    """The medium's checksum, for which all of it is read."""
+    from builder.media.output import sha256
 
-    with replacing(output, force=force, size=expected_bytes(files, source)) as out:
-        with progress(f"writing {output}", quiet=quiet) as tell:
-            when = build_time()
-            write_boot_medium(out, files, source, volume_id=volume_id, when=when, progress=tell)
-        out.flush()
-        verify_boot_medium(Path(out.name), files, volume_id, source)
+    with errors_worded():
+        try:
+            with progress(f"summing {path}", quiet=quiet) as tell:
+                return sha256(path, tell)
+        except KeyboardInterrupt:
+            fail(INTERRUPTED, f"interrupted; {path} is whole, and was only to be summed")
 
 
-def _patch(
-    output: Path, files: dict[str, bytes], source: Path, md5: str, *, force: bool, quiet: bool
-) -> None:
-    from builder.media.patch.medium import patch_medium
-
-    with progress(f"writing {output}", quiet=quiet) as tell:
-        patch_medium(
-            output,
-            files,
-            source,
-            when=build_time(),
-            md5="drop" if md5 == "drop" else "implant",
-            force=force,
-            progress=tell,
-        )
-
-
-def _oemdrv(
-    output: Path, plan: "Plan", medium: "Medium", files: dict[str, bytes], *, force: bool
-) -> None:
-    from builder.media.oemdrv import verify_oemdrv, write_oemdrv
-    from builder.media.output import replacing
-    from builder.plan import manifest
-
-    flat = {path: text for path, text in files.items() if "/" not in path}  # no boot menus
-    del flat[manifest.PATH]
-    flat[manifest.PATH] = manifest.render(plan.pair, medium, flat)
-    with replacing(output, force=force) as out:
-        write_oemdrv(out, flat, when=build_time())
-        out.flush()
-        verify_oemdrv(Path(out.name), flat)
-
-
-def _say_json(
-    output: Path, plan: "Plan", files: dict[str, bytes], mode: str, *, written: bool
-) -> None:
+def _say_json(made: _Made, digest: str | None) -> None:
+    installs = made.medium.installs
     result(
         "ksbuild/iso/1",
-        output=str(output) if written else None,
-        sha256=_sha256(output) if written else None,
-        mode=mode,
-        plan_digest=plan.digest,
-        files={path: hashlib.sha256(content).hexdigest() for path, content in files.items()},
+        output=str(made.output) if made.output else None,
+        sha256=digest,
+        mode=made.mode,
+        nodes=[node.name for node in made.plan.pair.nodes if installs(node.name)],
+        plan_digest=made.plan.digest,
+        files={path: hashlib.sha256(content).hexdigest() for path, content in made.files.items()},
     )
 
 
-def _say(
-    output: Path,
-    plan: "Plan",
-    files: dict[str, bytes],
-    medium: "Medium",
-    mode: str,
-    *,
-    written: bool,
-) -> None:
-    click.echo(f"pair {plan.pair.name}, plan {plan.digest}")
-    if not written:
-        for path, content in files.items():
+def _say(made: _Made, digest: str | None, by_default: str) -> None:
+    alone = f", node {made.medium.node} alone" if made.medium.node else ""
+    click.echo(f"pair {made.plan.pair.name}{alone}, plan {made.plan.digest}")
+    click.echo(f"mode {made.mode}{by_default}: {MODES[made.mode]}")
+    if made.output is None:
+        for path, content in made.files.items():
             click.echo(f"  {len(content):8}  {path}")
         click.echo("dry run: nothing was written")
         return
-    click.echo(f"{_sha256(output)}  {output}")
-    if medium.demonstration:
+    click.echo(f"{digest}  {made.output}" if digest else f"{made.output}, not summed (--md5 drop)")
+    if made.medium.demonstration:
+        node = made.medium.node or made.plan.pair.nodes[1].name
         click.echo(
             "This is a DEMONSTRATION: it boots and finds its kickstart, and installs nothing.\n"
-            "next, to see it boot: make try NODE=" + plan.pair.nodes[1].name + "\n"
+            f"next, to see it boot: make try NODE={node}\n"
             "next, for a medium that installs: make iso PROFILE=pair.toml SOURCE=EL9.iso"
         )
-    elif mode == "oemdrv":
+    elif made.mode == "oemdrv":
         click.echo("next: give each server the unmodified EL9 ISO in one drive and this in another")
+    elif made.medium.node:
+        click.echo(
+            "next: write it to a USB stick (dd) or give it to that server's BMC as virtual media,\n"
+            f"      and boot {made.medium.node} from it"
+        )
     else:
         click.echo(
             "next: write it to a USB stick (dd) or give it to each server's BMC as virtual media,\n"
             "      and boot each server from it"
         )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

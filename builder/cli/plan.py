@@ -9,7 +9,10 @@ from builder.cli.outcome import DIFFERENT, REFUSED, errors_worded, fail, result
 from builder.cli.planning import make_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from builder.plan import Plan
+    from builder.plan.bootmenu import Medium
 
 KEYS = click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/.")
 
@@ -68,13 +71,27 @@ def render(profile: Path, out: Path, keys: Path | None) -> None:
 def _against(made: "Plan", earlier: Path) -> list[str]:
     from builder.media.inspect import read_tree
     from builder.plan import tree
-    from builder.plan.bootmenu import Medium
     from builder.plan.describe import changes
-    from builder.plan.manifest import PATH, read
     from builder.resources import templates
 
     old = read_tree(earlier)
-    said = read(old[PATH])
-    efi = "efi" if b"linuxefi" in old["EFI/BOOT/grub.cfg"] else ""
-    medium = Medium(said["volume_id"], said["demonstration"], f"linux{efi}", f"initrd{efi}")
-    return list(changes(old, tree(made, medium, templates())))
+    return list(changes(old, tree(made, _medium(made, old), templates())))
+
+
+def _medium(made: "Plan", old: "Mapping[str, bytes]") -> "Medium":
+    """The kind of medium an earlier tree was made for, so that only the plan's changes show."""
+    from builder.plan.bootmenu import Medium
+    from builder.plan.manifest import PATH, read
+
+    said, menu = read(old[PATH]), old.get("EFI/BOOT/grub.cfg", b"")
+    efi = "efi" if b"linuxefi" in menu else ""
+    (one, *others) = said["nodes"]
+    return Medium(
+        said["volume_id"],
+        said["demonstration"],
+        f"linux{efi}",
+        f"initrd{efi}",
+        stage2=b"inst.stage2=hd:LABEL=" in menu,
+        menus=bool(menu),
+        node=None if others or one not in made.kickstarts else one,
+    )

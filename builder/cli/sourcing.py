@@ -7,7 +7,7 @@ from builder.cli.progress import progress
 
 
 def source_path(
-    source: str, *, sha256: str | None, checksum_file: str | None, verify: bool, quiet: bool
+    source: str, sha256: str | None, checksum_file: str | None, *, verify: bool, quiet: bool
 ) -> Path:
     """The source as a file; one with an address is downloaded once and kept.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from builder.media.errors import OutputError
+from builder.media.iso9660 import Progress
 
+_PIECE_BYTES = 1024 * 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -92,3 +95,20 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sha256(path: Path, progress: Progress | None = None) -> str:
+    """Read a file whole and return its sha256 in hexadecimal; `progress` as a writer's.
+
+    The media checksum stands near a patched medium's beginning and sums nearly all of the rest, so
+    no single pass could make both. Raises OSError when it cannot be read.
+    """
+    digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE_BYTES))
+    with path.open("rb", buffering=0) as file:
+        size, done = os.fstat(file.fileno()).st_size, 0
+        while count := file.readinto(piece):
+            digest.update(piece[:count])
+            done += count
+            if progress:
+                progress(done, size)
+    return digest.hexdigest()

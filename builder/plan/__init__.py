@@ -66,10 +66,15 @@ def plan(
 
 
 def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str, bytes]:
-    """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it."""
-    files = {f"{name}.ks": text for name, text in plan.kickstarts.items()}
-    files |= {"ks.cfg": plan.either, "describe.cfg": plan.describe}
-    files |= bootmenu.render(templates, plan.profile, medium)
+    """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it.
+
+    A medium for one node holds nothing of the other's introduction: ks.cfg is that node's own.
+    """
+    own = {name: text for name, text in plan.kickstarts.items() if medium.installs(name)}
+    files = {f"{name}.ks": text for name, text in own.items()}
+    files |= {"ks.cfg": plan.either if medium.node is None else own[medium.node]}
+    files |= {"describe.cfg": plan.describe}
+    files |= bootmenu.render(templates, plan.profile, medium) if medium.menus else {}
     encoded = {path: text.encode() for path, text in sorted(files.items())}
     return {**encoded, manifest.PATH: manifest.render(plan.pair, medium, encoded)}
 

@@ -17,7 +17,8 @@ INSTALL, LOCAL, DESCRIBE = "install_this_server", "local_disk", "describe_this_s
 class Medium:
     """What the menus must know of the medium and of the source its loaders come from.
 
-    `stage2` says that the medium carries the installer's own image (images/install.img).
+    `stage2` says that the medium carries the installer's own image (images/install.img), `menus`
+    that it starts by itself and brings them along. With `node` it installs that one alone.
     """
 
     volume_id: str
@@ -25,6 +26,12 @@ class Medium:
     grub_linux: str
     grub_initrd: str
     stage2: bool = False
+    menus: bool = True
+    node: str | None = None
+
+    def installs(self, name: str) -> bool:
+        """Whether that node of the pair can be installed from it."""
+        return self.node in (None, name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,11 @@ def entries(profile: Profile, medium: Medium) -> list[Entry]:
     %pre makes sure that the default one may start by itself: it installs only on a server it knows,
     on a disk that is blank, consented to or unfinished.
     """
-    first = _entry(profile, medium, INSTALL, "Install this server", "ks.cfg", *profile.node)
+    nodes = [node for node in profile.node if medium.installs(node.name)]
+    first = _entry(profile, medium, INSTALL, "Install this server", "ks.cfg", *nodes)
     describe = "Describe this server (writes to no disk)"
-    last = _entry(profile, medium, DESCRIBE, describe, "describe.cfg", *profile.node)
-    return [first, *(entry(profile, node, medium) for node in profile.node), last]
+    last = _entry(profile, medium, DESCRIBE, describe, "describe.cfg", *nodes)
+    return [first, *(entry(profile, node, medium) for node in nodes), last]
 
 
 def entry(profile: Profile, node: NodeSection, medium: Medium) -> Entry:

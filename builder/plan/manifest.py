@@ -14,12 +14,15 @@ SCHEMA = "ksbuild/manifest/1"
 
 
 def render(pair: Pair, medium: Medium, files: Mapping[str, bytes]) -> bytes:
-    """The manifest of a tree: the pair, the plan digest, and each file's sha256 and size."""
+    """The manifest of a tree: the pair, the plan digest, and each file's sha256 and size.
+
+    `nodes` are those that can be installed from the medium.
+    """
     content = {
         "schema": SCHEMA,
         "pair": pair.name,
         "pair_id": pair.id,
-        "nodes": [node.name for node in pair.nodes],
+        "nodes": [node.name for node in pair.nodes if medium.installs(node.name)],
         "plan_digest": plan_digest(pair),
         "agent": VERSION,
         "volume_id": medium.volume_id,

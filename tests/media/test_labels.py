@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from builder.cli.iso import DEMO_VOLUME_ID, VOLUME_ID
+from builder.cli.medium import DEMO_VOLUME_ID, VOLUME_ID
 from builder.media.boot import write_boot_medium
 from builder.media.source import open_source
 from tests.media.menus import make_tree
