@@ -10,6 +10,7 @@ import pytest
 from pycdlib import PyCdlib
 
 from tests.media.qemu import Attachment, Firmware, boot
+from tests.media.sources import EL9_LABEL
 
 pytestmark = pytest.mark.qemu
 ROOT = Path(__file__).parents[2]
@@ -49,7 +50,7 @@ def test_the_chosen_kickstart_is_found_and_read(
 ) -> None:
     """Nothing typed starts the first entry, which serves both nodes, after 30 seconds."""
     content = kickstart(medium, name)
-    address = f"hd:LABEL=KSBUILD:/{name}"
+    address = f"hd:LABEL={EL9_LABEL}:/{name}"
     with boot(medium, tmp_path, firmware=firmware, attach=attach) as machine:
         machine.wait_for("Install julius (serial CZC00014A2)")
         machine.type(keys)
