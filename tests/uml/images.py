@@ -31,6 +31,13 @@ PACKAGES = (
     *("kmod", "mount", "network-manager", "openssl", "python3", "systemd-sysv", "tzdata", "udev"),
     *("util-linux", "xfsprogs"),
 )
+# What makes a node of a pair, beyond that; on EL9 %packages brings it.
+CLUSTER_PACKAGES = (
+    *("chrony", "corosync", "dlm-controld", "drbd-utils", "fence-agents", "gfs2-utils", "ipmitool"),
+    *("openssh-server", "pacemaker", "pacemaker-cli-utils", "resource-agents"),
+)
+BMC_PASSWORD = "of the lab's BMCs"  # noqa: S105 - it opens nothing else
+INSTALLER_PACKAGES = ("lvm2", "mdadm")  # as on EL9's installer image
 _NOT_UNPACKED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 # Never of use on a node of the lab: hwdb names USB and PCI devices.
@@ -45,6 +52,17 @@ _NEEDLESS_ALONE = (
     *("usr/lib/x86_64-linux-gnu/libicu", "usr/sbin/xfs_scrub", "usr/share/perl/"),
     *("usr/lib/x86_64-linux-gnu/perl/", "usr/lib/x86_64-linux-gnu/libperl", "usr/bin/perl5"),
 )
+# fence-agents brings clouds along, and everybody would have the same host keys.
+_CLUSTER_LEAVES_OUT = (
+    *(f"usr/lib/python3/dist-packages/{name}" for name in ("boto", "sqlalchemy", "suds", "s3tra")),
+    *("usr/share/perl/", "usr/lib/x86_64-linux-gnu/perl/", "usr/lib/x86_64-linux-gnu/libperl"),
+    *("usr/bin/perl5", "usr/share/misc/enterprise", "etc/ssh/ssh_host_"),
+    # EL9's packages enable none of these.
+    *(
+        f"etc/systemd/system/multi-user.target.wants/{n}"
+        for n in ("corosync", "dlm", "logd", "pace")
+    ),
+)
 _INSTALLER_LEAVES_OUT = (
     *(*_NODE_LEAVES_OUT, *_NEEDLESS_ALONE),
     *("usr/lib/x86_64-linux-gnu/perl", "usr/share/perl", "usr/bin/perl", "var/lib/dpkg"),
@@ -52,6 +70,8 @@ _INSTALLER_LEAVES_OUT = (
     *("usr/lib/NetworkManager", "usr/share/zoneinfo", "usr/share/polkit", "usr/share/bash-"),
     *("usr/lib/python3.11/idlelib", "usr/lib/python3.11/unittest", "usr/lib/python3.11/distutils"),
     *("usr/lib/python3.11/asyncio", "usr/lib/python3.11/lib2to3", "usr/share/dbus-1"),
+    # EL9's rules leave arrays alone while ANACONDA is set; here a test says what is assembled.
+    *("usr/lib/udev/rules.d/64-md-raid-assembly", "usr/lib/udev/rules.d/69-lvm"),
 )
 
 _UNUSED_SECONDS = 2 * 24 * 3600
@@ -81,7 +101,7 @@ def prepare(extra_packages: tuple[str, ...] = ()) -> Images:
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         rootfs = _rootfs(cache, extra_packages)
-        return Images(rootfs, _installer(cache, _base(cache, ())))
+        return Images(rootfs, _installer(cache, _base(cache, INSTALLER_PACKAGES)))
 
 
 def _found(made: Path) -> bool:
@@ -139,7 +159,7 @@ def mmdebstrap_argv(
 
 def _rootfs(cache: Path, extra: tuple[str, ...]) -> Path:
     base = _base(cache, extra)
-    left_out = _NODE_LEAVES_OUT if extra else (*_NODE_LEAVES_OUT, *_NEEDLESS_ALONE)
+    left_out = (*_NODE_LEAVES_OUT, *(_CLUSTER_LEAVES_OUT if extra else _NEEDLESS_ALONE))
     return _composed(cache, "rootfs.tar", base, left_out, list(_node_additions()))
 
 
@@ -167,6 +187,10 @@ def _composed(
 def _node_additions() -> Iterator[archive.Entry]:
     """What makes Debian boot as a node of the lab, and nothing else."""
     yield archive.file("etc/machine-id", b"")
+    yield archive.file("root/bmc-password", f"{BMC_PASSWORD}\n".encode(), 0o600)
+    # EL9 makes host keys at the first boot.
+    keygen = b"[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\n"
+    yield archive.file("etc/systemd/system/ssh.service.d/keys.conf", keygen)
     # No terminal is attached: a login prompt would respawn for ever.
     for unit in ("getty.target", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer"):
         yield archive.link(f"etc/systemd/system/{unit}", "/dev/null")

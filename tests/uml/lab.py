@@ -13,6 +13,7 @@ from typing import Protocol
 from tests.uml import kernel
 
 _FIRST_PORT = 7000
+_LAN = "lan"
 
 # Brings loopback up, then keeps the namespace. If the tests die without a word, its standard input
 # ends and it kills the machines it was told of: no run leaves machines behind.
@@ -48,6 +49,13 @@ class Cable:
     b: End
 
 
+@dataclass(frozen=True)
+class Tap:
+    """A port of the lab's local network: a tap interface in its namespace."""
+
+    name: str
+
+
 def policy_argv(verb: str, end: End) -> list[str]:
     """Return the command that adds or deletes the policy which drops what end sends."""
     return [
@@ -71,6 +79,7 @@ class Lab:
         self.folder = Path()
         self._machines: list[Powered] = []
         self._ends = 0
+        self._taps = 0
         self._keeper: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Lab:
@@ -117,6 +126,32 @@ class Lab:
         first = _FIRST_PORT + self._ends
         self._ends += 2
         return Cable(End(first, first + 1), End(first + 1, first))
+
+    def lan(self, *addresses: str) -> None:
+        """Make the local network: a bridge on which the host has these addresses (with prefix)."""
+        self._ip("link", "add", _LAN, "type", "bridge")
+        self._ip("link", "set", _LAN, "up")
+        for address in addresses:
+            self._ip("address", "add", address, "dev", _LAN)
+
+    def lan_port(self) -> Tap:
+        """One more port of the local network."""
+        tap = Tap(f"tap{self._taps}")
+        self._taps += 1
+        self._ip("tuntap", "add", tap.name, "mode", "tap")
+        self._ip("link", "set", tap.name, "master", _LAN, "up")
+        return tap
+
+    def unplug(self, tap: Tap) -> None:
+        """Take a port out of the local network, until plug()."""
+        self._ip("link", "set", tap.name, "nomaster")
+
+    def plug(self, tap: Tap) -> None:
+        """Put a port back."""
+        self._ip("link", "set", tap.name, "master", _LAN)
+
+    def _ip(self, *arguments: str) -> None:
+        subprocess.run(self.inside("ip", *arguments), check=True, capture_output=True)
 
     def pull_cable(self, cable: Cable) -> None:
         """Let no frame through from now on.

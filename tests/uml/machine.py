@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.uml import kernel, mconsole
-from tests.uml.lab import End, Lab
+from tests.uml.lab import End, Lab, Tap
 
 _POLL_SECONDS = 0.05
 _RESTARTING = "reboot: Restarting system"
@@ -29,7 +29,7 @@ class Nic:
     """A network interface; the n-th of a machine is vec<n> in it."""
 
     mac: str
-    end: End
+    end: End | Tap
 
 
 @dataclass(frozen=True)
@@ -81,12 +81,17 @@ def kernel_argv(
         files = [disk.overlay, disk.image] if disk.overlay else [disk.image]
         argv.append(f"ubd{number}{flags}={','.join(_plain(path) for path in files)}")
     for number, nic in enumerate(hardware.nics):
-        argv.append(
-            f"vec{number}:transport=l2tpv3,udp=1,src=127.0.0.1,dst=127.0.0.1"
-            f",srcport={nic.end.source_port},dstport={nic.end.target_port}"
-            f",rx_session=0x1,tx_session=0x1,mac={nic.mac}"
-        )
+        argv.append(f"vec{number}:{_transport(nic.end)},mac={nic.mac}")
     return [*argv, *arguments]
+
+
+def _transport(end: End | Tap) -> str:
+    if isinstance(end, Tap):
+        return f"transport=tap,ifname={end.name}"
+    return (
+        "transport=l2tpv3,udp=1,src=127.0.0.1,dst=127.0.0.1"
+        f",srcport={end.source_port},dstport={end.target_port},rx_session=0x1,tx_session=0x1"
+    )
 
 
 def _plain(path: Path) -> str:

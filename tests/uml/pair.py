@@ -1,4 +1,4 @@
-"""The pair of profiles/lab.toml as machines: its medium, two servers, three cables, one uplink."""
+"""The pair of profiles/lab.toml as machines: its medium, two servers, cables, LAN and BMCs."""
 
 from __future__ import annotations
 
@@ -6,28 +6,33 @@ import re
 import shutil
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from builder.plan import pair
 from builder.plan.bootmenu import INSTALL
+from builder.plan.pair import pair
 from builder.profile.load import load
 from builder.profile.model import NodeSection
 from firstboot.node import Pair, partition_uuid, plan_digest
 from tests.uml import installation
+from tests.uml.bmc import Bmc
 from tests.uml.disk import blank_disk, partition
-from tests.uml.images import Images
+from tests.uml.images import BMC_PASSWORD, Images
 from tests.uml.installation import Verdict
-from tests.uml.lab import Cable, End, Lab
+from tests.uml.lab import End, Lab, Tap
 from tests.uml.machine import Machine, Nic, scratch_folder
+from tests.uml.outlet import Outlet
 
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "profiles/lab.toml"
 KSBUILD = ROOT / ".venv/bin/ksbuild"
 DISK_GIB = 46
+NODE_MIB = 640
 STATE = "/var/lib/ksbuild"
 
 
@@ -60,6 +65,7 @@ class Server:
     nics: list[Nic]
     disk: Path
     folder: Path
+    outlet: Outlet
     more_disks: list[Path] = field(default_factory=list)
 
     @property
@@ -85,15 +91,22 @@ class TestPair:
         """Cable the servers: the uplink, then each crossover port to its like."""
         self.scratch = Path(tempfile.mkdtemp(prefix="ksbuild-pair-", dir=scratch_folder()))
         sections = load(PROFILE).profile.node
-        self.cables = [self.lab.cable() for _ in range(1 + len(sections[0].crossover.ports))]
+        bmcs = [section.fencing[0].address for section in sections]
+        self.lab.lan(f"{sections[0].uplink.gateway}/24", *(f"{address}/24" for address in bmcs))
+        self.cables = [self.lab.cable() for _ in sections[0].crossover.ports]
         for number, section in enumerate(sections):
             folder = self.folder / section.name
             folder.mkdir(parents=True)
             disk = blank_disk(self.scratch / f"{section.name}.img", DISK_GIB)
-            self.servers.append(Server(section, self._nics(section, number), disk, folder))
+            outlet = Outlet(section.name, partial(self._boot, number))
+            self.servers.append(Server(section, self._nics(section, number), disk, folder, outlet))
+        self.bmcs = [self._bmc(server) for server in self.servers]
 
     def close(self) -> None:
-        """Throw the disks away."""
+        """Switch the BMCs and the servers off, and throw the disks away."""
+        for bmc, server in zip(self.bmcs, self.servers, strict=True):
+            bmc.close()
+            server.outlet.switch_off()
         shutil.rmtree(self.scratch)
 
     @property
@@ -101,11 +114,19 @@ class TestPair:
         """The plan digest both nodes must name."""
         return plan_digest(self.plan)
 
-    def install(self, server: Server, *, entry: str = "", arguments: Sequence[str] = ()) -> Verdict:
+    def install(
+        self,
+        server: Server,
+        *,
+        entry: str = "",
+        arguments: Sequence[str] = (),
+        script: str = "",
+    ) -> Verdict:
         """Boot the medium on a server, by default with the menu's default entry."""
         return installation.install(
             **self._installer(server),
             arguments=[*boot_arguments(self.medium, entry or INSTALL), *arguments],
+            script=script,
         )
 
     def start_installer(self, server: Server, *, entry: str = INSTALL) -> Machine:
@@ -131,8 +152,8 @@ class TestPair:
         with ThreadPoolExecutor() as threads:
             return list(threads.map(self.install, self.servers))
 
-    def start(self, server: Server, *, boot: int = 1) -> Machine:
-        """Switch an installed server on; it boots from its disk."""
+    def _boot(self, number: int, boot: int) -> Machine:
+        server = self.servers[number]
         return installation.start_node(
             self.lab,
             server.name,
@@ -140,6 +161,19 @@ class TestPair:
             root_uuid=partition_uuid(self.plan.id, server.name, "root"),
             nics=server.nics,
             console=server.folder / f"console-{boot}",
+            memory=NODE_MIB,
+        )
+
+    def _bmc(self, server: Server) -> Bmc:
+        device = server.section.fencing[0]
+        assert device.address
+        return Bmc(
+            self.lab,
+            server.outlet,
+            address=device.address,
+            user=device.user,
+            password=BMC_PASSWORD,
+            guid=uuid.uuid5(uuid.UUID(self.plan.id), server.name),
         )
 
     def root_number(self, server: Server) -> int:
@@ -148,9 +182,8 @@ class TestPair:
 
     def _nics(self, section: NodeSection, number: int) -> list[Nic]:
         macs = [section.uplink.ports[0], *section.crossover.ports]
-        ends = [_end(cable, number) for cable in self.cables]
+        ends: list[End | Tap] = [
+            self.lab.lan_port(),
+            *(c.a if number == 0 else c.b for c in self.cables),
+        ]
         return [Nic(mac, end) for mac, end in zip(macs, ends, strict=True)]
-
-
-def _end(cable: Cable, number: int) -> End:
-    return cable.a if number == 0 else cable.b

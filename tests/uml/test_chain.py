@@ -24,12 +24,12 @@ MEET_S = 240.0
 
 @pytest.fixture(scope="module")
 def pair(
-    images: Images, el9_iso: Path, tmp_path_factory: pytest.TempPathFactory
+    pair_images: Images, el9_iso: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestPair]:
     folder = tmp_path_factory.mktemp("chain")
     medium = build_medium(el9_iso, folder / "pair.iso", folder / "keys")
     with Lab() as lab:
-        made = TestPair(lab, images, medium, folder / "servers")
+        made = TestPair(lab, pair_images, medium, folder / "servers")
         yield made
     made.close()
 
@@ -43,11 +43,13 @@ def installed(pair: TestPair) -> list[Verdict]:
 def met(pair: TestPair, installed: list[Verdict]) -> list[dict[str, bytes]]:
     """Switch both on, wait for their agents, switch them off, read what they left."""
     assert all(verdict.success for verdict in installed)
-    machines = [pair.start(server) for server in pair.servers]
-    for machine in machines:
-        machine.wait_console("ksnode: complete", MEET_S)
-    for machine in machines:
-        machine.shut_down()
+    outlets = [server.outlet for server in pair.servers]
+    for outlet in outlets:
+        outlet.switch_on()
+    for outlet in outlets:
+        outlet.wait_console("ksnode: complete", MEET_S)
+    for outlet in outlets:
+        outlet.shut_down()
     return [read_node(pair, server) for server in pair.servers]
 
 
@@ -106,10 +108,11 @@ def test_a_complete_node_boots_alone_and_stays_complete(
 ) -> None:
     """It waits for nobody, changes nothing, and its bond is up as it was."""
     server = pair.servers[0]
-    with pair.start(server, boot=2) as machine:
-        machine.wait_console("ksnode: crossover: ok", MEET_S)
-        machine.wait_console("ksnode: rendezvous: ok", MEET_S)
-        machine.shut_down()
+    server.outlet.switch_on()
+    machine = server.outlet.machine
+    machine.wait_console("ksnode: crossover: ok", MEET_S)
+    machine.wait_console("ksnode: rendezvous: ok", MEET_S)
+    machine.shut_down()
     again = read_node(pair, server)
     assert again[f"{STATE}/RESULT"] == met[0][f"{STATE}/RESULT"]
     changed = {path for path in again if again[path] != met[0].get(path)}

@@ -1,0 +1,62 @@
+"""The power of one server: what its BMC, or a hand at the plug, switches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from tests.uml.machine import Machine, MachineError
+
+
+class Outlet:
+    """Each switching on is another boot of the same server, with a console of its own."""
+
+    def __init__(self, name: str, boot: Callable[[int], Machine]) -> None:
+        """boot(n) starts the server for the n-th time, counted from 1."""
+        self._name = name
+        self._boot = boot
+        self._lock = threading.RLock()
+        self.machines: list[Machine] = []
+
+    @property
+    def machine(self) -> Machine:
+        """The server as it was started last; IndexError before the first time."""
+        return self.machines[-1]
+
+    def is_on(self) -> bool:
+        """Whether the server has power."""
+        with self._lock:
+            return bool(self.machines) and self.machine.alive
+
+    def switch_on(self) -> None:
+        """Give it power; nothing happens when it has."""
+        with self._lock:
+            if not self.is_on():
+                self.machines.append(self._boot(len(self.machines) + 1))
+
+    def switch_off(self) -> None:
+        """Cut its power; nothing happens when it has none."""
+        with self._lock:
+            if self.is_on():
+                self.machine.power_cut()
+
+    def shut_down(self) -> None:
+        """Stop it in an orderly way and leave it off."""
+        self.machine.shut_down()
+
+    def console_text(self) -> str:
+        """What the consoles of all boots showed, one after another."""
+        return "".join(machine.console_text() for machine in list(self.machines))
+
+    def wait_console(self, text: str, timeout: float) -> None:
+        """Wait until a boot's console shows text; a server that is off meanwhile is waited for.
+
+        Raises MachineError after timeout seconds.
+        """
+        end = time.monotonic() + timeout
+        while text not in self.console_text():
+            if time.monotonic() > end:
+                tail = "\n".join(self.console_text().splitlines()[-40:])
+                raise MachineError(f"{self._name}: no {text!r} within {timeout:.0f} s:\n{tail}")
+            time.sleep(0.2)
