@@ -1,4 +1,7 @@
-"""Fingerprints of OpenPGP public keys: RFC 4880 (6.2, 4.2, 12.2), RFC 9580 (5.5.4.3) for v6."""
+"""Fingerprints of OpenPGP public keys, and who issued a signature; nothing is verified here.
+
+RFC 4880 (6.2, 4.2, 12.2; 5.2 for signatures), RFC 9580 (5.5.4.3, 5.2.3) for version 6.
+"""
 
 import base64
 import binascii
@@ -13,7 +16,9 @@ _BLOCK = re.compile(
     rb"([A-Za-z0-9+/=\s]+?)(?:^=([A-Za-z0-9+/]{4})\s*)?^-----END PGP PUBLIC KEY BLOCK-----",
     re.MULTILINE,
 )
-_PUBLIC_KEY = 6
+_SIGNATURE, _PUBLIC_KEY = 2, 6
+# RFC 9580, 5.2.3.12 and 5.2.3.35.
+_ISSUER, _ISSUER_FINGERPRINT = 16, 33
 _HINT = "use the file that the repository publishes as its gpgkey"
 
 
@@ -49,6 +54,42 @@ def key_fingerprints(armored: bytes) -> tuple[str, ...]:
     return tuple(found)
 
 
+def issuers(signature: bytes) -> tuple[str, ...]:
+    """Return the key ids that a binary signature names as its makers, 16 upper-case digits each.
+
+    Raises:
+        ValueError, IndexError: it is damaged, or of a version that nobody writes.
+    """
+    found: dict[str, None] = {}
+    for tag, body in _packets(signature):
+        if tag == _SIGNATURE:
+            found |= dict.fromkeys(_issuers(body))
+    return tuple(found)
+
+
+def _issuers(body: bytes) -> Iterator[str]:
+    if body[0] == 3:
+        yield body[7:15].hex().upper()
+        return
+    if body[0] not in (4, 6):
+        raise ValueError(f"it has a signature of version {body[0]}")
+    wide = 2 if body[0] == 4 else 4
+    at = 4
+    for _ in ("hashed", "unhashed"):
+        end = at + wide + int.from_bytes(body[at : at + wide])
+        at += wide
+        while at < end:
+            start, length = _length(body, at, partial=255)
+            kind, content = body[start] & 0x7F, body[start + 1 : start + length]
+            if kind == _ISSUER:
+                yield content.hex().upper()
+            elif kind == _ISSUER_FINGERPRINT:
+                # The id is the end of a version 4 fingerprint, the beginning of a version 6 one.
+                yield (content[-8:] if content[0] == 4 else content[1:9]).hex().upper()
+            at = start + length
+        at = end
+
+
 def _crc24(data: bytes) -> bytes:
     """RFC 4880, 6.1."""
     crc = 0xB704CE
@@ -76,12 +117,15 @@ def _packets(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield tag, data[start:position]
 
 
-def _length(data: bytes, at: int) -> tuple[int, int]:
-    """Where a packet's body starts, and its length in bytes (RFC 4880, 4.2.2)."""
+def _length(data: bytes, at: int, *, partial: int = 224) -> tuple[int, int]:
+    """Where a packet's body starts, and its length in bytes (RFC 4880, 4.2.2).
+
+    In a subpacket there are no partial lengths: two bytes reach up to 254 (5.2.3.1).
+    """
     first = data[at]
     if first < 192:
         return at + 1, first
-    if first < 224:
+    if first < partial:
         return at + 2, (first - 192 << 8) + data[at + 1] + 192
     if first < 255:
         raise ValueError("a packet of a key has no partial lengths")
