@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
@@ -17,6 +17,7 @@ from pycdlib.pycdlibexception import PyCdlibException
 from builder.media.errors import MediumError
 from builder.media.fat import fat_image
 from builder.media.iso9660 import BIOS_IMAGE, EFI_IMAGE, Progress, Streamed, write_iso
+from builder.media.local import LocalFile
 from builder.media.source import REQUIRED, Source
 
 GRUB_CONFIG = "EFI/BOOT/grub.cfg"
@@ -37,6 +38,7 @@ def write_boot_medium(
     *,
     volume_id: str,
     when: int,
+    extras: Mapping[str, LocalFile] | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Write the medium: `tree` plus loaders, kernel and initrd of `source`.
@@ -49,6 +51,7 @@ def write_boot_medium(
         source: where the loaders and the installer come from.
         volume_id: label of the medium, 1 to 32 of A-Z a-z 0-9 _ . -
         when: date of everything on it, seconds since 1970 (SOURCE_DATE_EPOCH).
+        extras: path -> file that is streamed.
         progress: called with bytes done and bytes in all.
 
     Raises:
@@ -65,8 +68,11 @@ def write_boot_medium(
     copied = {path: source.stream(path) for path in _copied(source)}
     if twice := tree.keys() & (copied.keys() | {EFI_IMAGE}):
         raise MediumError(f"the tree brings {', '.join(sorted(twice))}", "report this")
-    image: dict[str, bytes | Streamed] = {EFI_IMAGE: efi_image(tree[GRUB_CONFIG], source)}
-    write_iso(out, {**copied, **tree, **image}, volume_id=volume_id, when=when, progress=progress)
+    for file in (extras or {}).values():
+        file.check_size()
+    image = {EFI_IMAGE: efi_image(tree[GRUB_CONFIG], source)}
+    files: dict[str, bytes | Streamed | LocalFile] = {**(extras or {}), **copied, **tree, **image}
+    write_iso(out, files, volume_id=volume_id, when=when, progress=progress)
 
 
 def _copied(source: Source) -> list[str]:
@@ -74,7 +80,9 @@ def _copied(source: Source) -> list[str]:
     return [path for path in REQUIRED if path != GRUB_CONFIG] + optional
 
 
-def expected_bytes(tree: Mapping[str, bytes], source: Source) -> int:
+def expected_bytes(
+    tree: Mapping[str, bytes], source: Source, extras: Mapping[str, LocalFile] | None = None
+) -> int:
     """About how many bytes the medium will have, loaders twice (ISO and EFI partition), 1 MiB over.
 
     Raises:
@@ -82,7 +90,9 @@ def expected_bytes(tree: Mapping[str, bytes], source: Source) -> int:
     """
     copied = sum(source.stream(path).length for path in _copied(source))
     loaders = sum(source.stream(path).length for path in _EFI_REQUIRED)
-    return copied + 2 * loaders + sum(map(len, tree.values())) + 1024 * 1024
+    # A block and a record for each.
+    streamed = sum(file.size + 2560 for file in (extras or {}).values())
+    return copied + 2 * loaders + sum(map(len, tree.values())) + streamed + 1024 * 1024
 
 
 def efi_image(grub_config: bytes, source: Source) -> bytes:
@@ -99,7 +109,11 @@ def efi_image(grub_config: bytes, source: Source) -> bytes:
 
 
 def verify_boot_medium(
-    path: Path, tree: Mapping[str, bytes], volume_id: str, source: Source | None = None
+    path: Path,
+    tree: Mapping[str, bytes],
+    volume_id: str,
+    source: Source | None = None,
+    extras: Mapping[str, LocalFile] | None = None,
 ) -> None:
     """Read a written medium back and compare it with what it was made from.
 
@@ -108,6 +122,7 @@ def verify_boot_medium(
         tree: what `write_boot_medium` was given.
         volume_id: likewise.
         source: compare loaders, kernel and initrd, too.
+        extras: what `write_boot_medium` was given.
 
     Raises:
         MediumError: says what differs.
@@ -124,6 +139,7 @@ def verify_boot_medium(
         for name, content in sorted(tree.items()):
             if _read(iso, path, name) != content:
                 raise MediumError(f"{path}: {name} differs from what was written", _AGAIN)
+        _verify_extras(iso, path, extras or {})
         if source is not None:
             _verify_copies(iso, path, tree, source)
         _verify_boot_entries(iso, path, tree)
@@ -137,6 +153,15 @@ def _read(iso: PyCdlib, path: Path, name: str) -> bytes:
             return bytes(opened.read())
     except PyCdlibException as error:
         raise MediumError(f"{path}: {name} cannot be read ({error})", _AGAIN) from error
+
+
+def _verify_extras(iso: PyCdlib, path: Path, extras: Mapping[str, LocalFile]) -> None:
+    for name, file in sorted(extras.items()):
+        try:
+            with iso.open_file_from_iso(rr_path=f"/{name}") as opened:
+                file.check(cast(BinaryIO, opened), f"{path}: {name}")
+        except PyCdlibException as error:
+            raise MediumError(f"{path}: {name} cannot be read ({error})", _AGAIN) from error
 
 
 def _verify_copies(iso: PyCdlib, path: Path, tree: Mapping[str, bytes], source: Source) -> None:

@@ -17,6 +17,7 @@ from pycdlib.isohybrid import GPT, GPTPartHeader
 
 from builder.media.errors import MediumError
 from builder.media.frozen import pycdlib_at
+from builder.media.local import LocalFile
 
 Progress = Callable[[int, int], None]
 
@@ -58,7 +59,7 @@ def check_volume_id(volume_id: str) -> None:
 
 def write_iso(
     out: BinaryIO,
-    files: Mapping[str, bytes | Streamed],
+    files: Mapping[str, bytes | Streamed | LocalFile],
     *,
     volume_id: str,
     when: int,
@@ -103,22 +104,25 @@ def _three_arguments(progress: Progress | None) -> Callable[[int, int, object], 
     return (lambda done, total, _: progress(done, total)) if progress else None
 
 
-def _add(iso: PyCdlib, files: Mapping[str, bytes | Streamed], names: Mapping[str, str]) -> None:
+def _add(
+    iso: PyCdlib, files: Mapping[str, bytes | Streamed | LocalFile], names: Mapping[str, str]
+) -> None:
     for path, name in sorted(names.items()):
         if path not in files and path != CATALOG:
             iso.add_directory(name, rr_name=posixpath.basename(path), file_mode=0o040755)
     for path, content in sorted(files.items()):
+        name = posixpath.basename(path)
+        if isinstance(content, LocalFile):
+            # Opened only while it is written: there may be thousands.
+            iso.add_file(str(content.path), names[path], rr_name=name, file_mode=0o100444)
+            continue
         part = _streamed(content)
-        iso.add_fp(
-            part.stream,
-            part.length,
-            names[path],
-            rr_name=posixpath.basename(path),
-            file_mode=0o100444,
-        )
+        iso.add_fp(part.stream, part.length, names[path], rr_name=name, file_mode=0o100444)
 
 
-def _streamed(content: bytes | Streamed) -> Streamed:
+def _streamed(content: bytes | Streamed | LocalFile) -> Streamed:
+    if isinstance(content, LocalFile):
+        raise TypeError(f"{content.path} is no boot image")
     if isinstance(content, Streamed):
         return content
     return Streamed(io.BytesIO(content), len(content))
