@@ -44,9 +44,15 @@ def replace(target: Path, content: bytes, mode: int) -> None:
 
 
 def create(target: Path, content: bytes, mode: int) -> None:
-    """Make a file that must not exist yet (a latch). Raises FileExistsError."""
+    """Make a file that must not exist yet (a latch), whole or not at all. FileExistsError."""
     make_folder(target.parent)
-    _write_synced(target, content, mode)
+    new = target.with_name(f".{target.name}.new")
+    new.unlink(missing_ok=True)
+    _write_synced(new, content, mode)
+    try:
+        os.link(new, target)  # unlike rename(2) it never takes another's place
+    finally:
+        new.unlink()
     sync_folder(target.parent)
 
 

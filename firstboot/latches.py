@@ -5,6 +5,8 @@ from pathlib import Path
 from firstboot import files
 from firstboot.journal import STATE
 
+SECRETS_STORED = "secrets-stored"  # on both nodes; the introduction is refused from here on
+FENCING_PROVEN = "fencing-proven"  # by each node on the other; JSON: how and when
 COMPLETE = "complete"
 
 

@@ -11,13 +11,13 @@ import ssl
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
 
 from firstboot import VERSION
 from firstboot.node import RENDEZVOUS_PORT, Identity, key_digests, plan_digest
-from firstboot.rendezvous import secrets, wire
+from firstboot.rendezvous import credentials, wire
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +33,21 @@ class NotMet(Exception):
     """The peer did not answer, or what answered is not the peer; says which."""
 
 
+class NotOfThisPair(NotMet):
+    """Its leaf, or ours, was not accepted."""
+
+
 @dataclass(frozen=True)
 class State:
     """What the peer answered: how its plan differs from ours, the steps it has come through, and
-    what it tells by topic.
+    what it tells by topic; `kind` is that of the session it came by.
     """
 
     boot_id: str
     differences: tuple[str, ...]
     reached: frozenset[str]
-    told: Mapping[str, Any]
+    told: Mapping[str, Any] = field(repr=False)
+    kind: str = credentials.INTRODUCTION
 
 
 class Meeting:
@@ -57,6 +62,7 @@ class Meeting:
         self._port = port
         self._reached: set[str] = set()
         self._told: dict[str, Any] = {}
+        self._private: dict[str, Any] = {}
         self._peer: Optional[State] = None
         self._lock = threading.Lock()
         self._listener: Optional[socket.socket] = None
@@ -67,7 +73,7 @@ class Meeting:
         """Answer from now on, in the background. Starting twice is starting once."""
         if self._listener is not None:
             return
-        self._server_context = secrets.server_context(self._root)
+        self._server_context = credentials.server_context(self._root)
         listener = socket.create_server((_host(self._identity.me.crossover_address), self._port))
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
@@ -85,19 +91,25 @@ class Meeting:
         with self._lock:
             self._reached.add(step)
 
-    def tell(self, topic: str, value: Any) -> None:
-        """What the peer hears of `topic` whenever one of the two asks; `value` is JSON's."""
-        with self._lock:
-            self._told[topic] = value
+    def tell(self, topic: str, value: Any, *, private: bool = False) -> None:
+        """What the peer hears of `topic` whenever one of the two asks; `value` is JSON's.
 
-    def heard(self, topic: str) -> Any:
+        What is private goes only through sessions opened with the pair's own leaves.
+        """
+        with self._lock:
+            (self._private if private else self._told)[topic] = value
+
+    def heard(self, topic: str, *, private: bool = False) -> Any:
         """What the peer last told of `topic`; None when it told nothing, or works on another plan.
 
-        It comes from outside: whoever takes it checks its shape first.
+        What is private counts only from a session opened with the pair's own leaves. It comes from
+        outside: whoever takes it checks its shape first.
         """
         with self._lock:
             heard = self._peer
-        return None if heard is None or heard.differences else heard.told.get(topic)
+        if heard is None or heard.differences or (private and heard.kind != credentials.PAIR):
+            return None
+        return heard.told.get(topic)
 
     def agreed(self) -> bool:
         """Whether the peer was heard, and works on the same plan."""
@@ -114,26 +126,35 @@ class Meeting:
 
     def ask(self) -> State:
         """Ask the peer how far it is. Raises NotMet with the reason when there is no answer."""
+        refused = NotMet("this node's leaf of the pair, /etc/ksbuild/pair/node.crt, is gone")
+        for kind in credentials.open_kinds(self._root):
+            try:
+                return self._ask(kind)
+            except NotOfThisPair as why:
+                refused = why  # the peer may be a switch behind, or ahead: try the other kind
+        raise refused
+
+    def _ask(self, kind: str) -> State:
         peer = self._identity.peer
         where = f"{peer.name} at {_host(peer.crossover_address)}:{self._port}"
-        context = secrets.client_context(self._root)
+        context = credentials.client_context(self._root, kind)
         try:
             with (
                 socket.create_connection(
                     (_host(peer.crossover_address), self._port), timeout=CONNECT_TIMEOUT_S
                 ) as plain,
-                context.wrap_socket(plain) as connection,
+                context.wrap_socket(plain, server_hostname=kind) as connection,
             ):
-                self._check_name(secrets.peer_name(connection))
-                wire.send(connection, self._state())
+                self._check_name(credentials.peer_name(connection))
+                wire.send(connection, self._state(kind))
                 answer = wire.receive(connection, timeout_s=TALK_TIMEOUT_S)
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             raise NotMet(f"no answer from {where}: it closed the connection") from None
         except ssl.SSLError as error:
-            raise NotMet(f"{where} is not of this pair: {error.reason or error}") from None
+            raise NotOfThisPair(f"{where} is not of this pair: {error.reason or error}") from None
         except (OSError, wire.WireError) as error:
             raise NotMet(f"no answer from {where}: {error}") from None
-        return self._heard(answer)
+        return self._heard(answer, kind)
 
     def _accept(self, listener: socket.socket) -> None:
         while self._listener is listener:
@@ -157,9 +178,10 @@ class Meeting:
                 # A caller that is gone already would make wrap_socket() lose track of its socket.
                 plain.recv(1, socket.MSG_PEEK)
                 with self._server_context.wrap_socket(plain, server_side=True) as connection:
-                    self._check_name(secrets.peer_name(connection))
-                    self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S))
-                    wire.send(connection, self._state())
+                    self._check_name(credentials.peer_name(connection))
+                    kind = credentials.kind_of(connection)
+                    self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S), kind)
+                    wire.send(connection, self._state(kind))
         except (OSError, wire.WireError, NotMet) as error:
             self._note(f"{address[0]} was turned away: {error}")
         finally:
@@ -169,9 +191,11 @@ class Meeting:
         if name != self._identity.peer.name:
             raise NotMet(f"the certificate names {name!r}, not {self._identity.peer.name!r}")
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self, kind: str) -> dict[str, Any]:
         with self._lock:
             reached, told = sorted(self._reached), dict(self._told)
+            if kind == credentials.PAIR:
+                told.update(self._private)
         return {
             "protocol": PROTOCOL,
             "agent": VERSION,
@@ -182,8 +206,10 @@ class Meeting:
             "told": told,
         }
 
-    def _heard(self, answer: dict[str, Any]) -> State:
-        state = _parse(answer, differences(self._state(), answer))
+    def _heard(self, answer: dict[str, Any], kind: str) -> State:
+        if kind not in credentials.open_kinds(self._root):
+            raise NotOfThisPair(f"sessions of the {kind} closed while this one was open")
+        state = _parse(answer, kind, differences(self._state(kind), answer))
         with self._lock:
             self._peer = state
         return state
@@ -211,13 +237,13 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[str, ...]
     return tuple(named) or ("plan digest",)
 
 
-def _parse(answer: dict[str, Any], differing: tuple[str, ...]) -> State:
+def _parse(answer: dict[str, Any], kind: str, differing: tuple[str, ...]) -> State:
     reached, told = answer.get("reached"), answer.get("told")
     if not isinstance(reached, list) or not all(isinstance(step, str) for step in reached):
         raise NotMet("the peer's answer makes no sense")
     if not isinstance(told, dict):
         raise NotMet("the peer's answer makes no sense")
-    return State(str(answer.get("boot_id")), differing, frozenset(reached), told)
+    return State(str(answer.get("boot_id")), differing, frozenset(reached), told, kind)
 
 
 def _host(address: str) -> str:

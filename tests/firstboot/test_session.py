@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from firstboot.node import Identity
-from firstboot.rendezvous import secrets, session, wire
+from firstboot.rendezvous import credentials, session, wire
 from firstboot.rendezvous.session import Meeting, NotMet
 from tests.firstboot.conftest import a_ca, a_leaf, an_identity
 
@@ -95,7 +95,7 @@ def test_another_plan_is_named_and_never_passed(meetings: Meetings, roots: dict[
     ],
 )
 def test_what_differs_is_named(change: dict[str, object], named: str) -> None:
-    mine = Meeting(an_identity(), Path("/"), "x")._state()
+    mine = Meeting(an_identity(), Path("/"), "x")._state(credentials.INTRODUCTION)
     assert session.differences(mine, mine) == ()
     assert any(named in text for text in session.differences(mine, {**mine, **change}))
 
@@ -133,7 +133,7 @@ def test_the_time_does_not_matter(
     first = meetings.start(an_identity("justinian"), tmp_path / "justinian")
     second = meetings.start(an_identity("julius"), tmp_path / "julius")
     assert first.ask().differences == second.ask().differences == ()
-    monkeypatch.setattr(secrets, "NO_CHECK_TIME", 0)  # without that flag it would matter
+    monkeypatch.setattr(credentials, "NO_CHECK_TIME", 0)  # without that flag it would matter
     with pytest.raises(NotMet, match="is not of this pair"):
         first.ask()
 
@@ -266,7 +266,7 @@ def test_only_tls_1_3_and_only_with_a_certificate(
     meetings: Meetings, roots: dict[str, Path]
 ) -> None:
     meetings.start(an_identity("justinian"), roots["justinian"])
-    old = secrets.client_context(roots["julius"])
+    old = credentials.client_context(roots["julius"], credentials.INTRODUCTION)
     old.minimum_version = ssl.TLSVersion.TLSv1_2
     old.maximum_version = ssl.TLSVersion.TLSv1_2
     with connect() as plain, pytest.raises(ssl.SSLError):
@@ -280,6 +280,6 @@ def test_only_tls_1_3_and_only_with_a_certificate(
 
 
 def test_the_state_holds_no_value_of_the_plan() -> None:
-    text = json.dumps(Meeting(an_identity(), Path("/"), "x")._state())
+    text = json.dumps(Meeting(an_identity(), Path("/"), "x")._state(credentials.INTRODUCTION))
     assert "52:54:00" not in text
     assert "127.0.7" not in text
