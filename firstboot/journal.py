@@ -10,12 +10,14 @@ from firstboot import files
 from firstboot.node import Identity
 
 STATE = Path("var/lib/ksbuild")
+ISSUE = Path("etc/issue.d/ksnode.issue")  # agetty shows it above the login prompt (agetty(8))
 
 
 class Journal:
     """Appends events to journal.jsonl, keeps status.json current, prints for the console."""
 
     def __init__(self, root: Path, identity: Identity, boot_id: str) -> None:
+        self._root = root
         self._folder = root / STATE
         self._identity = identity
         self._boot_id = boot_id
@@ -31,12 +33,14 @@ class Journal:
         self._append({"step": step, "event": event, "detail": detail})
         self._steps[step] = {"event": event, "detail": detail, "since": _now()}
         self._write("status.json", {"node": self._identity.node, "steps": self._steps})
+        self._show(f"{step}: {event} {detail}")
 
     def verdict(self, verdict: str, **more: Any) -> None:
         """Write RESULT, the node's own answer to "did it work?", durable before it is said."""
         result = {"verdict": verdict, "node": self._identity.node, "boot_id": self._boot_id, **more}
         self._write("RESULT", {**result, "at": _now(), "steps": self._steps})
         print(f"ksnode: {verdict}", flush=True)
+        self._show(f"{verdict} {more.get('evidence', '')}")
         for key in ("evidence", "next"):
             if key in more:
                 print(f"ksnode: {key}: {more[key]}", flush=True)
@@ -48,6 +52,13 @@ class Journal:
         except (OSError, ValueError):
             return False
         return isinstance(said, dict) and said.get("verdict") == verdict
+
+    def _show(self, what: str) -> None:
+        """One line for whoever stands before the console; a backslash would be agetty's own."""
+        line = " ".join(f"ksbuild {self._identity.node}: {what}".replace("\\", "/").split())[:200]
+        path = self._root / ISSUE
+        files.make_folder(path.parent)
+        files.replace(path, f"{line}\n".encode(), 0o644)
 
     def _write(self, name: str, content: Any) -> None:
         text = json.dumps(content, indent=2, sort_keys=True) + "\n"

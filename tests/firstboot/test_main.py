@@ -69,7 +69,7 @@ def test_dry_run_changes_nothing(node: Path, capsys: pytest.CaptureFixture[str])
 
 def test_status(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert ksnode(node, "status") == 1
-    assert "no status yet" in capsys.readouterr().err
+    assert "said nothing yet" in capsys.readouterr().err
     ksnode(node, "run")
     capsys.readouterr()
     assert ksnode(node, "status") == 0
@@ -92,6 +92,16 @@ def test_the_journal_keeps_every_event(node: Path) -> None:
     assert {e["boot"] for e in events} == {"boot-1"}
 
 
+def test_the_login_prompt_says_how_it_goes(node: Path) -> None:
+    issue = node / "etc/issue.d/ksnode.issue"
+    lay_machine(node, name="nero\\n")
+    ksnode(node, "run")
+    assert issue.read_text().startswith(
+        "ksbuild justinian: refused this machine is called 'nero//n'"
+    )
+    assert issue.read_text().count("\n") == 1
+
+
 class Enough(BaseException):
     """Ends an agent that would go on for ever."""
 
@@ -106,7 +116,7 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if len(slept) == 5:
             raise Enough
 
-    monkeypatch.setattr("firstboot.__main__.time.sleep", sleep)
+    monkeypatch.setattr("firstboot.verbs.converging.time.sleep", sleep)
     yield
     logging.getLogger("firstboot.commands").setLevel(logging.NOTSET)
 

@@ -1,0 +1,1 @@
+"""What ksnode is told to do, one module for what belongs together."""

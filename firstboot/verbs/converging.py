@@ -1,0 +1,147 @@
+"""ksnode agent and ksnode run: bring this node to its plan."""
+
+import argparse
+import contextlib
+import fcntl
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from firstboot import facts, latches
+from firstboot.commands import CommandError, run
+from firstboot.engine import Refused, StepFailed, converge
+from firstboot.exits import BUSY, DIFFERENT, FAILED, OK, REFUSED
+from firstboot.journal import Journal
+from firstboot.node import Identity, plan_digest
+from firstboot.rendezvous.session import Meeting
+from firstboot.sequence import steps
+from firstboot.steps import Context
+from firstboot.steps.meet import Rendezvous, arrive
+
+RETRY_S, SETTLING_S = 30.0, 5.0  # seconds; a node that boots is not at once as planned
+
+
+class Busy(Exception):
+    """Another agent is at work on this node."""
+
+
+def agent(identity: Identity, root: Path, _: argparse.Namespace) -> int:
+    """What ksnode.service runs: converge, trying again for ever, then answer the peer."""
+    context, journal = _context(identity, root)
+    try:
+        with alone(root):
+            _converge_for_ever(context, journal)
+    except Busy as busy:
+        return _say_busy(busy)
+    else:  # without the lock: from here on nothing is changed
+        _stay(context, journal)
+
+
+def run_once(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
+    """Converge once, or say what that would change."""
+    if arguments.dry_run:
+        return _dry_run(identity, root)
+    try:
+        with alone(root):
+            return _attempt(*_context(identity, root))
+    except Busy as busy:
+        return _say_busy(busy)
+
+
+@contextlib.contextmanager
+def alone(root: Path) -> Iterator[None]:
+    """Keep every other agent out. Raises Busy when one is at work."""
+    with (root / "run/ksnode.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Busy("another agent is at work; see: ksnode status") from None
+        yield
+
+
+def _say_busy(busy: Busy) -> int:
+    print(f"ksnode: {busy}", file=sys.stderr)
+    return BUSY
+
+
+def _context(identity: Identity, root: Path) -> tuple[Context, Journal]:
+    boot_id = facts.boot_id(root)
+    journal = Journal(root, identity, boot_id)
+    return Context(identity, root, run, journal, Meeting(identity, root, boot_id)), journal
+
+
+def _attempt(context: Context, journal: Journal) -> int:
+    """Converge once; what came of it is in RESULT."""
+    try:
+        converge(
+            steps(context),
+            journal,
+            has=context.identity.pair.has,
+            arrive=lambda step: arrive(context, step),
+        )
+    except Refused as refusal:
+        journal.verdict("refused", evidence=refusal.evidence, next=refusal.way_out)
+        return REFUSED
+    except (StepFailed, CommandError, OSError) as error:
+        journal.verdict("failed", evidence=str(error), next="journalctl -u ksnode")
+        return FAILED
+    _conclude(context, journal)
+    return OK
+
+
+def _conclude(context: Context, journal: Journal) -> None:
+    identity = context.identity
+    result = {"digest": plan_digest(identity.pair), "peer": identity.peer.name}
+    latches.set_once(context.root, latches.COMPLETE, json.dumps(result, sort_keys=True) + "\n")
+    journal.verdict("complete", **result)
+
+
+def _converge_for_ever(context: Context, journal: Journal) -> None:
+    """A node that was complete before is left as it is."""
+    if not latches.is_set(context.root, latches.COMPLETE):
+        while _attempt(context, journal) != OK:
+            time.sleep(RETRY_S)
+    elif not journal.has_verdict("complete"):  # cut off between the latch and the verdict
+        _conclude(context, journal)
+
+
+def _stay(context: Context, journal: Journal) -> NoReturn:
+    """On a complete node: answer the peer, and tell where the node drifts from its plan."""
+    logging.getLogger("firstboot.commands").setLevel(logging.WARNING)  # the console has peace
+    for step in steps(context):
+        if step.barrier:
+            context.meeting.reach(step.name)
+    context.meeting.reach(Rendezvous.name)
+    while True:
+        answering, as_planned = True, False
+        try:
+            context.meeting.start()
+        except OSError as error:  # the bond has no address yet
+            answering = False
+            journal("answering", "waiting", str(error))
+        else:
+            journal("answering", "ok")
+        with contextlib.suppress(Refused, CommandError, OSError):  # converge() has told the step's
+            as_planned = converge(
+                steps(context), journal, has=context.identity.pair.has, dry_run=True
+            )
+        time.sleep(RETRY_S if answering and as_planned else SETTLING_S)
+
+
+def _dry_run(identity: Identity, root: Path) -> int:
+    def say(step: str, event: str, detail: str = "") -> None:
+        print(f"{step}: {event}{': ' + detail if detail else ''}")
+
+    meeting = Meeting(identity, root, facts.boot_id(root))
+    context = Context(identity, root, run, say, meeting)
+    try:
+        same = converge(steps(context), say, has=identity.pair.has, dry_run=True)
+    except Refused:
+        return REFUSED
+    except (CommandError, OSError):
+        return FAILED
+    return OK if same else DIFFERENT
