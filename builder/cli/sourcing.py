@@ -13,10 +13,10 @@ def source_path(
 
     Raises SourceError when it cannot be had, or is not what its checksum says.
     """
-    from builder.media.download import fetch
-
     if "://" not in source:
         return Path(source)
+    from builder.media.download import fetch
+
     with progress(f"downloading {source.rsplit('/', 1)[-1]}", quiet=quiet) as tell:
         return fetch(
             source,
