@@ -22,12 +22,14 @@ PACKAGES = (
     "bsdutils",
     "coreutils",
     "dmidecode",
+    "eject",
     "ethtool",
     "fdisk",
     "grep",
     "grub-efi-amd64-bin",
     "iproute2",
     "isolinux",
+    "kexec-tools",
     "kmod",
     "linux-image-amd64",
     "mawk",
@@ -40,7 +42,7 @@ PACKAGES = (
 )
 # What Fedora's gcdx64.efi carries and a menu on a medium can use.
 _GRUB_MODULES = """
-    all_video boot cat configfile echo efi_gop efi_uga fat font gfxterm gzio halt help iso9660
+    all_video boot cat chain configfile echo efi_gop efi_uga fat font gfxterm gzio halt help iso9660
     linux linuxefi loadenv ls minicmd normal part_gpt part_msdos probe reboot regexp search
     search_fs_file search_fs_uuid search_label serial sleep test true
 """

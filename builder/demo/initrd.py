@@ -21,9 +21,9 @@ _WHOLE = (
 )
 # What a kickstart's %pre may call, besides coreutils; each is on EL9's installer image, too.
 _PROGRAMS = """
-    bash blkdiscard blkid blockdev dmesg dmidecode ethtool findmnt flock getopt grep ip kmod logger
-    losetup lsblk lscpu mawk more mount mountpoint partx sed setsid sfdisk switch_root
-    systemd-udevd udevadm umount wipefs
+    bash blkdiscard blkid blockdev dmesg dmidecode eject ethtool findmnt flock getopt grep ip
+    kexec kmod logger losetup lsblk lscpu mawk more mount mountpoint partx sed setsid sfdisk
+    switch_root systemd-udevd udevadm umount wipefs
 """
 _LINKS = {
     "usr/bin/awk": "mawk",

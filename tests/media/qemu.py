@@ -71,6 +71,8 @@ def boot(
     disks: Sequence[Path] = (),
     macs: Sequence[str] = (),
     memory_mb: int = 1024,
+    run_pre: bool = False,
+    restarts: bool = False,
 ) -> Iterator[Machine]:
     """Boot `medium` read-only and end the machine with the block.
 
@@ -83,10 +85,15 @@ def boot(
         disks: raw images, writable, as virtio disks.
         macs: one network card each, connected to nothing, so without a link.
         memory_mb: memory in MiB.
+        run_pre: the stand-in for the installer runs the kickstart's %pre, as with `make try`.
+        restarts: a restart is one; else it ends the machine.
     """
     argv = [
         *("qemu-system-x86_64", "-accel", "tcg", "-m", str(memory_mb), "-nodefaults"),
-        *("-display", "none", "-vga", "std", "-serial", "stdio", "-no-reboot"),
+        # %pre asks for virtualisation, and TCG has AMD's.
+        *("-cpu", "qemu64,+svm", "-display", "none", "-vga", "std", "-serial", "stdio"),
+        *(() if restarts else ("-no-reboot",)),
+        *(("-fw_cfg", "name=opt/ksbuild/try,string=1") if run_pre else ()),
         *_firmware(firmware, folder),
         *_medium(medium, attach),
         *(("-smbios", f"type=1,serial={serial_number}") if serial_number else ()),

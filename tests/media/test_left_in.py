@@ -1,0 +1,160 @@
+"""A medium left in place, or started again, on a node that is installed: the node's disk starts.
+
+GRUB looks for the node's mark and makes "local disk" the default. isolinux can't look, so %pre
+does, and starts the node's own kernel. None of this writes to the disk.
+"""
+
+import contextlib
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builder.profile.load import load
+from tests.media.installed import COMMAND_LINE, FALLBACK, SAYS, SHIM, installed_disk
+from tests.media.qemu import Attachment, Firmware, Machine, boot
+from tests.media.sources import ROOT
+from tests.uml.disk import partitions, written_extents
+
+pytestmark = [pytest.mark.qemu, pytest.mark.timeout(600)]
+PROFILE = ROOT / "profiles/example.toml"
+DOWN = "\x1b[B"
+slow = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", params=["boot", pytest.param("patch", marks=slow)])
+def medium(
+    request: pytest.FixtureRequest, el9_iso: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """What `ksbuild iso` writes of the example, either way."""
+    folder = tmp_path_factory.mktemp("left-in")
+    made = folder / "pair.iso"
+    argv = [sys.executable, "-m", "builder", "iso", PROFILE, "--mode", request.param, "--offline"]
+    argv += ["--source", el9_iso, "--output", made, "--keys", folder / "keys"]
+    subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
+    return made
+
+
+class Installed:
+    """The server that is julius, with its disk as an installation left it."""
+
+    def __init__(self, folder: Path, source: Path, loader: str) -> None:
+        """`loader` is where its EFI system partition has a loader."""
+        profile = load(PROFILE).profile
+        self.node = profile.node[1]
+        self.folder = folder
+        self.disk = installed_disk(folder / "disk", profile, self.node, source, loader=loader)
+        self.before = self.digest()
+
+    def digest(self) -> str:
+        """Of everything that was ever written to the disk, and where."""
+        total = hashlib.sha256()
+        with self.disk.open("rb") as file:
+            for start, end in written_extents(self.disk):
+                file.seek(start)
+                total.update(b"%d %d" % (start, end) + file.read(end - start))
+        return total.hexdigest()
+
+    def lose_kernels(self) -> None:
+        """Break the file system of ks-boot."""
+        (boot,) = (part for part in partitions(self.disk) if part.name == "ks-boot")
+        with self.disk.open("r+b") as file:
+            file.seek(boot.start * 512)
+            file.write(bytes(4096))
+        self.before = self.digest()
+
+    def boot(
+        self, medium: Path, firmware: Firmware, attach: Attachment
+    ) -> contextlib.AbstractContextManager[Machine]:
+        """Start the server with the medium first in its boot order and the disk next."""
+        return boot(
+            medium,
+            self.folder,
+            firmware=firmware,
+            attach=attach,
+            disks=[self.disk],
+            serial_number=self.node.serial or "",
+            macs=[*self.node.uplink.ports, *self.node.crossover.ports],
+            run_pre=True,
+            restarts=True,
+        )
+
+
+@pytest.fixture
+def installed(tmp_path: Path, el9_iso: Path) -> Installed:
+    return Installed(tmp_path, el9_iso, SHIM)
+
+
+@pytest.mark.parametrize("attach", [pytest.param("cd", marks=slow), "usb"])
+def test_grub_starts_the_disk_by_itself(
+    medium: Path, installed: Installed, attach: Attachment
+) -> None:
+    """Firmware alone could not start this disk: its only loader is the distribution's."""
+    with installed.boot(medium, "uefi", attach) as machine:
+        machine.wait_for("Start from the local disk")
+        said = machine.wait_for(SAYS)
+    assert "Command line:" not in said
+    assert installed.digest() == installed.before
+
+
+@slow
+@pytest.mark.parametrize("attach", ["cd", "usb"])
+def test_a_grub_that_cannot_leaves_it_to_the_firmware(
+    medium: Path, tmp_path: Path, el9_iso: Path, attach: Attachment
+) -> None:
+    """No loader where EL9's distributions have theirs: on with the boot order."""
+    installed = Installed(tmp_path, el9_iso, FALLBACK)
+    with installed.boot(medium, "uefi", attach) as machine:
+        said = machine.wait_for(SAYS)
+    assert "Command line:" not in said
+    assert installed.digest() == installed.before
+
+
+@pytest.mark.parametrize("attach", ["cd", pytest.param("usb", marks=slow)])
+def test_pre_starts_the_nodes_kernel(
+    medium: Path, installed: Installed, attach: Attachment
+) -> None:
+    """Nobody has to be there: the menu's default is what finds out."""
+    with installed.boot(medium, "bios", attach) as machine:
+        machine.wait_for("Start from the local disk")
+        machine.type("\r")  # as half a minute would
+        said = machine.wait_for("starting it in 20 seconds", 240)
+        assert "this is julius (serial 'CZC00014A2')" in said
+        assert "ksbuild.reinstall=00014-julius" in said
+        machine.wait_for(f"Command line: {COMMAND_LINE}\n", 240)
+    assert installed.digest() == installed.before
+
+
+@slow
+@pytest.mark.parametrize("attach", ["cd", "usb"])
+def test_without_a_kernel_to_start_it_stays_and_says_what_to_do(
+    medium: Path, installed: Installed, attach: Attachment
+) -> None:
+    """And what it says works: "choose that in the menu"."""
+    installed.lose_kernels()
+    with installed.boot(medium, "bios", attach) as machine:
+        machine.wait_for("Start from the local disk")
+        machine.type("\r")
+        if attach == "cd":
+            machine.wait_for("in 60 seconds the disc is ejected", 240)
+            machine.wait_for("sysrq: Resetting", 90)
+        else:
+            said = machine.wait_for("here is a shell", 240)
+            assert "carries julius of this pair already" in said
+            assert "start the server from its disk, or choose that in the menu" in said
+            assert "ksbuild.reinstall=00014-julius" in said
+        assert SAYS not in machine.output()
+    assert installed.digest() == installed.before
+
+
+@pytest.mark.parametrize("attach", [pytest.param("cd", marks=slow), "usb"])
+def test_the_menus_own_entry_starts_the_disk(
+    medium: Path, installed: Installed, attach: Attachment
+) -> None:
+    with installed.boot(medium, "bios", attach) as machine:
+        machine.wait_for("Start from the local disk")
+        machine.type(f"{DOWN * 4}\r")
+        said = machine.wait_for(SAYS)
+    assert "Command line:" not in said
