@@ -14,10 +14,12 @@ from typing import BinaryIO, cast
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
+from builder.media import readback
 from builder.media.errors import MediumError
 from builder.media.fat import fat_image
 from builder.media.iso9660 import BIOS_IMAGE, EFI_IMAGE, Progress, Streamed, write_iso
 from builder.media.local import LocalFile
+from builder.media.readback import AGAIN
 from builder.media.source import REQUIRED, Source
 
 GRUB_CONFIG = "EFI/BOOT/grub.cfg"
@@ -28,7 +30,6 @@ _EFI_REQUIRED = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi")
 # Secure Boot's key manager, and the font GRUB draws a graphical menu with.
 _EFI_OPTIONAL = ("EFI/BOOT/mmx64.efi", "EFI/BOOT/fonts/unicode.pf2")
 _PLATFORM_EFI = 0xEF
-_AGAIN = "build it again; if this stays so, the disk or memory is at fault"
 
 
 def write_boot_medium(
@@ -127,32 +128,13 @@ def verify_boot_medium(
     Raises:
         MediumError: says what differs.
     """
-    iso = PyCdlib()
-    try:
-        iso.open(str(path))
-    except (PyCdlibException, struct.error, ValueError, LookupError) as error:
-        raise MediumError(f"{path} cannot be read back ({error})", _AGAIN) from error
-    try:
-        label = iso.pvd.volume_identifier.decode("ascii", "replace").rstrip()
-        if label != volume_id:
-            raise MediumError(f"{path} is labelled {label!r}, not {volume_id!r}", _AGAIN)
+    with readback.opened(path, volume_id) as iso:
         for name, content in sorted(tree.items()):
-            if _read(iso, path, name) != content:
-                raise MediumError(f"{path}: {name} differs from what was written", _AGAIN)
+            readback.compare(iso, path, name, content)
         _verify_extras(iso, path, extras or {})
         if source is not None:
             _verify_copies(iso, path, tree, source)
         _verify_boot_entries(iso, path, tree)
-    finally:
-        iso.close()
-
-
-def _read(iso: PyCdlib, path: Path, name: str) -> bytes:
-    try:
-        with iso.open_file_from_iso(rr_path=f"/{name}") as opened:
-            return bytes(opened.read())
-    except PyCdlibException as error:
-        raise MediumError(f"{path}: {name} cannot be read ({error})", _AGAIN) from error
 
 
 def _verify_extras(iso: PyCdlib, path: Path, extras: Mapping[str, LocalFile]) -> None:
@@ -161,18 +143,17 @@ def _verify_extras(iso: PyCdlib, path: Path, extras: Mapping[str, LocalFile]) ->
             with iso.open_file_from_iso(rr_path=f"/{name}") as opened:
                 file.check(cast(BinaryIO, opened), f"{path}: {name}")
         except PyCdlibException as error:
-            raise MediumError(f"{path}: {name} cannot be read ({error})", _AGAIN) from error
+            raise MediumError(f"{path}: {name} cannot be read ({error})", AGAIN) from error
 
 
 def _verify_copies(iso: PyCdlib, path: Path, tree: Mapping[str, bytes], source: Source) -> None:
     for name in _copied(source):
-        there, wanted = _read(iso, path, name), source.read(name)
+        there, wanted = readback.read(iso, path, name), source.read(name)
         if name == BIOS_IMAGE:
             there, wanted = there[64:], wanted[64:]
         if there != wanted:
-            raise MediumError(f"{path}: {name} differs from the source's", _AGAIN)
-    if _read(iso, path, EFI_IMAGE) != efi_image(tree[GRUB_CONFIG], source):
-        raise MediumError(f"{path}: {EFI_IMAGE} differs from what was written", _AGAIN)
+            raise MediumError(f"{path}: {name} differs from the source's", AGAIN)
+    readback.compare(iso, path, EFI_IMAGE, efi_image(tree[GRUB_CONFIG], source))
 
 
 def _extent(iso: PyCdlib, name: str) -> int:
@@ -182,22 +163,22 @@ def _extent(iso: PyCdlib, name: str) -> int:
 def _verify_boot_entries(iso: PyCdlib, path: Path, tree: Mapping[str, bytes]) -> None:
     catalog = iso.eltorito_boot_catalog
     if catalog is None or not catalog.sections:
-        raise MediumError(f"{path} has no El Torito entries for BIOS and UEFI", _AGAIN)
+        raise MediumError(f"{path} has no El Torito entries for BIOS and UEFI", AGAIN)
     bios, section = catalog.initial_entry, catalog.sections[0]
     if bios.boot_indicator != 0x88 or bios.get_rba() != _extent(iso, BIOS_IMAGE):
-        raise MediumError(f"{path}: the BIOS entry does not start {BIOS_IMAGE}", _AGAIN)
-    loader = _read(iso, path, BIOS_IMAGE)
+        raise MediumError(f"{path}: the BIOS entry does not start {BIOS_IMAGE}", AGAIN)
+    loader = readback.read(iso, path, BIOS_IMAGE)
     if loader[8:24] != _boot_info_table(loader, iso.pvd.extent_location(), bios.get_rba()):
-        raise MediumError(f"{path}: {BIOS_IMAGE} has a wrong boot information table", _AGAIN)
-    efi, image = section.section_entries[0], _read(iso, path, EFI_IMAGE)
+        raise MediumError(f"{path}: {BIOS_IMAGE} has a wrong boot information table", AGAIN)
+    efi, image = section.section_entries[0], readback.read(iso, path, EFI_IMAGE)
     if (
         section.platform_id != _PLATFORM_EFI
         or efi.get_rba() != _extent(iso, EFI_IMAGE)
         or efi.sector_count * 512 != len(image)
     ):
-        raise MediumError(f"{path}: the UEFI entry does not start {EFI_IMAGE}", _AGAIN)
+        raise MediumError(f"{path}: the UEFI entry does not start {EFI_IMAGE}", AGAIN)
     if tree[GRUB_CONFIG] not in image:
-        raise MediumError(f"{path}: {EFI_IMAGE} has another {GRUB_CONFIG}", _AGAIN)
+        raise MediumError(f"{path}: {EFI_IMAGE} has another {GRUB_CONFIG}", AGAIN)
 
 
 def _boot_info_table(loader: bytes, descriptor: int, start: int) -> bytes:

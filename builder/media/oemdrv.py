@@ -6,14 +6,13 @@ device of its own, since the installation medium is mounted as a whole.
 """
 
 import io
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
 from pycdlib import PyCdlib
-from pycdlib.pycdlibexception import PyCdlibException
 
+from builder.media import readback
 from builder.media.errors import MediumError
 from builder.media.frozen import pycdlib_at
 
@@ -21,7 +20,6 @@ LABEL = "OEMDRV"
 KICKSTART = "ks.cfg"
 # Joliet: 64 UCS-2 characters (Joliet specification, "Allowed Character Set").
 _LONGEST_NAME = 64
-_AGAIN = "build it again; if this stays so, the disk or memory is at fault"
 
 
 def write_oemdrv(out: BinaryIO, tree: Mapping[str, bytes], *, when: int) -> None:
@@ -68,15 +66,7 @@ def verify_oemdrv(path: Path, tree: Mapping[str, bytes]) -> None:
     Raises:
         MediumError: says what differs.
     """
-    iso = PyCdlib()
-    try:
-        iso.open(str(path))
-    except (PyCdlibException, struct.error, ValueError, LookupError) as error:
-        raise MediumError(f"{path} cannot be read back ({error})", _AGAIN) from error
-    try:
-        label = iso.pvd.volume_identifier.decode("ascii", "replace").rstrip()
-        if label != LABEL:
-            raise MediumError(f"{path} is labelled {label!r}, not {LABEL!r}", _AGAIN)
+    with readback.opened(path, LABEL) as iso:
         there = {
             child.rock_ridge.name().decode("utf-8", "replace")
             for child in iso.list_children(rr_path="/")
@@ -84,18 +74,7 @@ def verify_oemdrv(path: Path, tree: Mapping[str, bytes]) -> None:
         }
         if there != tree.keys():
             odd = ", ".join(sorted(there ^ tree.keys()))
-            raise MediumError(f"{path} has other files than were written: {odd}", _AGAIN)
+            raise MediumError(f"{path} has other files than were written: {odd}", readback.AGAIN)
         for name, content in sorted(tree.items()):
-            for place in ("rr_path", "joliet_path"):
-                if _read(iso, path, place, name) != content:
-                    raise MediumError(f"{path}: {name} differs from what was written", _AGAIN)
-    finally:
-        iso.close()
-
-
-def _read(iso: PyCdlib, path: Path, place: str, name: str) -> bytes:
-    try:
-        with iso.open_file_from_iso(**{place: f"/{name}"}) as opened:
-            return bytes(opened.read())
-    except PyCdlibException as error:
-        raise MediumError(f"{path}: {name} cannot be read ({error})", _AGAIN) from error
+            readback.compare(iso, path, name, content)
+            readback.compare(iso, path, name, content, "joliet_path")
