@@ -6,8 +6,6 @@ management/distribution-gpg-keys, August 2026), which mock uses to check the sam
 
 from dataclasses import dataclass
 
-from builder.packages.errors import RepositoryError
-
 
 @dataclass(frozen=True, slots=True)
 class Key:
@@ -112,17 +110,20 @@ DISTRIBUTIONS = {
 }
 
 
-def distribution_of(release: str) -> Distribution:
-    """The distribution of a source, by `Source.release` ("AlmaLinux 9.6").
+def profile_line(release: str, name: str) -> str:
+    """A line of install.repositories for the repository `name` of a source's distribution.
 
-    Raises:
-        RepositoryError: none of those that are known.
+    Args:
+        release: `Source.release` ("AlmaLinux 9.6").
+        name: as `Problem.home` has it.
+
+    Returns:
+        TOML; "" where the distribution or its repository is unknown, or answers only to those who
+        are registered.
     """
     for distribution in DISTRIBUTIONS.values():
         if release.startswith(distribution.family):
-            return distribution
-    known = ", ".join(distribution.family for distribution in DISTRIBUTIONS.values())
-    raise RepositoryError(
-        f"{release or 'the source'} is none of: {known}",
-        "name its repositories in the profile",
-    )
+            for known in distribution.repositories:
+                if known.name == name and (known is ELREPO or not distribution.subscription):
+                    return f'{{ name = "{known.name}", url = "{known.url}" }}'
+    return ""

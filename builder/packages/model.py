@@ -63,12 +63,14 @@ class Problem:
     """Why something wanted cannot be installed as wanted.
 
     `kind` is stable: missing, group, modular, excluded, conflict, kernel-pair are errors;
-    obsoleted and kernel-release are what to know about something that can be installed.
+    obsoleted and kernel-release are what to know about something that can be installed. `home` is
+    the repository that what is missing lives in, "" where that is not known.
     """
 
     kind: str
     text: str
     hint: str
+    home: str = ""
 
     @property
     def fatal(self) -> bool:

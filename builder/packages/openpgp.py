@@ -22,18 +22,6 @@ _ISSUER, _ISSUER_FINGERPRINT = 16, 33
 _HINT = "use the file that the repository publishes as its gpgkey"
 
 
-def key_fingerprint(armored: bytes) -> str:
-    """Return the fingerprint of the only key in an armored file, in upper-case hexadecimal.
-
-    Raises:
-        RepositoryError: it holds none, several (see `key_fingerprints`), or is damaged.
-    """
-    found = key_fingerprints(armored)
-    if len(found) != 1:
-        raise RepositoryError(f"the key file holds {len(found)} keys, not one", _HINT)
-    return found[0]
-
-
 def key_fingerprints(armored: bytes) -> tuple[str, ...]:
     """Return the fingerprints of all primary keys; Red Hat's file for EL9 holds two.
 

@@ -34,7 +34,7 @@ def missing(index: Index, need: Dependency, why: str) -> Problem:
         text += f"; there is {best} in {best.repository}"
     elif home := home_of(name):
         text += f"; it lives in {home}"
-        return Problem("missing", text, _ADD.replace("the repository that has it", home))
+        return Problem("missing", text, _ADD.replace("the repository that has it", home), home)
     elif "wanted" in why and (near := difflib.get_close_matches(name, index.by_name, 1, 0.8)):
         return Problem("missing", text, f"did you mean {near[0]}?")
     return Problem("missing", text, _ADD)

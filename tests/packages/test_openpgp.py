@@ -3,14 +3,15 @@
 import base64
 import re
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from builder.packages.defaults import DISTRIBUTIONS, distribution_of
+from builder.packages.defaults import DISTRIBUTIONS, profile_line
 from builder.packages.errors import RepositoryError
-from builder.packages.openpgp import key_fingerprint, key_fingerprints
+from builder.packages.openpgp import key_fingerprints
 from tests.packages.rpms import run
 
 
@@ -42,17 +43,15 @@ def by_gpg(home: Path, armored: bytes) -> list[str]:
 @pytest.mark.parametrize("kind", ["rsa2048", "ed25519", "nistp384", "dsa2048"])
 def test_like_gpg(home: Path, kind: str) -> None:
     armored = made(home, kind)
-    assert [key_fingerprint(armored)] == by_gpg(home, armored)
+    assert list(key_fingerprints(armored)) == by_gpg(home, armored)
     windows = armored.replace(b"\n", b"\r\n")
-    assert key_fingerprint(b"A comment\n" + windows) == key_fingerprint(armored)
+    assert key_fingerprints(b"A comment\n" + windows) == key_fingerprints(armored)
 
 
 def test_subkeys_do_not_count_and_several_keys_do(home: Path) -> None:
     one, two = made(home, "rsa3072", "sign", "sign"), made(home, "ed25519", "sign")
-    assert [key_fingerprint(one)] == by_gpg(home, one)
+    assert list(key_fingerprints(one)) == by_gpg(home, one)
     assert list(key_fingerprints(one + two)) == by_gpg(home, one + two)
-    with pytest.raises(RepositoryError, match="holds 2 keys, not one"):
-        key_fingerprint(one + two)
 
 
 def test_every_length_of_a_packet(home: Path) -> None:
@@ -66,10 +65,10 @@ def test_every_length_of_a_packet(home: Path) -> None:
         bytes([0xC6, (size - 192 >> 8) + 192, size - 192 & 0xFF]),
         bytes([0xC6, 0xFF]) + size.to_bytes(4),
     ):
-        assert key_fingerprint(_armor(head + body)) == key_fingerprint(armored)
+        assert key_fingerprints(_armor(head + body)) == key_fingerprints(armored)
     for head in (bytes([0x9B]), bytes([0xC6, 0xE1]), bytes([0xC6, 0xFF]) + bytes([255] * 4)):
         with pytest.raises(RepositoryError, match="cannot be read"):
-            key_fingerprint(_armor(head + body))
+            key_fingerprints(_armor(head + body))
 
 
 def _armor(data: bytes) -> bytes:
@@ -115,7 +114,7 @@ I8kWVkXU6vFOi+HWvv/ira7ofJu16NnoUkhclkUrk0mXubZvyl4GBg==
 -----END PGP PUBLIC KEY BLOCK-----
 """
     expected = "CB186C4F0609A697E4D52DFA6C722B0C1F1E27C18A56708F6525EC27BAD9ACC9"
-    assert key_fingerprint(armored) == expected
+    assert key_fingerprints(armored) == (expected,)
 
 
 def test_defaults_are_complete() -> None:
@@ -127,7 +126,15 @@ def test_defaults_are_complete() -> None:
             for key in found.keys:
                 assert key.url.startswith("https://")
                 assert all(re.fullmatch(r"[0-9A-F]{40}", f) for f in key.fingerprints)
-    assert distribution_of("Rocky Linux 9.6").family == "Rocky Linux"
-    assert distribution_of("Red Hat Enterprise Linux 9.4").subscription
-    with pytest.raises(RepositoryError, match="is none of: AlmaLinux, Rocky"):
-        distribution_of("Fedora 42")
+
+
+def test_the_line_for_the_profile() -> None:
+    line = profile_line("Rocky Linux 9.6", "HighAvailability")
+    address = "https://dl.rockylinux.org/pub/rocky/9/HighAvailability/x86_64/os/"
+    assert tomllib.loads(f"r = {line}")["r"] == {"name": "HighAvailability", "url": address}
+    red_hat = "Red Hat Enterprise Linux 9.4"
+    assert "elrepo.org" in profile_line(red_hat, "ELRepo")
+    # Its own repositories ask for a client certificate, which no line of a profile has.
+    assert profile_line(red_hat, "HighAvailability") == ""
+    assert profile_line("Fedora 42", "ELRepo") == ""
+    assert profile_line("Rocky Linux 9.6", "") == ""
