@@ -181,6 +181,20 @@ def test_what_is_summed(
     assert json.loads(ksbuild(*options, "--md5", "drop", "--json").stdout)["sha256"] is None
 
 
+def test_who_interrupts_the_sum_has_a_medium(
+    profile: Path, el9_iso: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builder.media.output.sha256", interrupted)
+    output = tmp_path / "pair.iso"
+    said = ksbuild("iso", profile, "--source", el9_iso, "-o", output)
+    assert said.exit_code == 130
+    assert f"{output} is whole" in said.stderr
+    assert ksbuild("inspect", output).exit_code == 0
+
+
 def test_the_earlier_medium_may_be_of_any_kind(
     profile: Path, el9_iso: Path, demo_source: Path, tmp_path: Path
 ) -> None:
