@@ -12,8 +12,8 @@ demo="grub-common kmod"
 test="$demo cpio createrepo-c dnf dosfstools drbd-utils e2fsprogs fdisk firewalld gcc gdisk
   chrony corosync dlm-controld fence-agents genisoimage gfs2-utils gnupg ipmitool iproute2 isolinux
   isomd5sum libc6-dev libvirt-clients lvm2 mdadm mmdebstrap mtools openssh-server pacemaker-cli-utils pcs
-  network-manager openssl ovmf qemu-system-x86 resource-agents rpm seabios shellcheck systemd
-  syslinux-utils user-mode-linux util-linux xfsprogs xorriso"
+  network-manager openssl ovmf policycoreutils-python-utils procps qemu-system-x86 resource-agents
+  rpm seabios shellcheck systemd syslinux-utils user-mode-linux util-linux xfsprogs xorriso"
 
 fit_python() {
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do

@@ -171,11 +171,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both nodes and what they share; ``nodes[0]`` is the first node, the one that seeds."""
+    """Both nodes and what they share; ``nodes[0]`` is the first node, the one that seeds.
+
+    ``ssh_passwords``: some account has nothing but a password to log in with.
+    """
 
     id: str
     name: str
     platform: str
+    ssh_passwords: bool
     time_servers: tuple[str, ...]
     uplink: Uplink
     crossover: Crossover

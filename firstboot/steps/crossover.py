@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from firstboot import facts, files
 from firstboot.engine import Refused, Step
 from firstboot.node import BOND
-from firstboot.render import networkmanager
+from firstboot.render.networkmanager.crossover import BOND_CONNECTION, render
+from firstboot.render.networkmanager.keyfile import CONNECTIONS
 from firstboot.steps import Context
 
 UP_TIMEOUT_S = 90
@@ -19,7 +20,7 @@ class CrossoverBond(Step):
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._files = networkmanager.render(context.identity)
+        self._files = render(context.identity, context.identity.me.crossover_ports)
         self._absent: list[str] = []
 
     def remark(self) -> str:
@@ -46,12 +47,11 @@ class CrossoverBond(Step):
         run = self._context.run
         files.write(self._context.root, self._files)
         if (self._context.root / "usr/sbin/restorecon").exists():
-            run(["restorecon", "-R", str(networkmanager.CONNECTIONS)])
+            run(["restorecon", "-R", str(CONNECTIONS)])
         run(["nmcli", "general", "reload", "conf"])
         run(["nmcli", "connection", "reload"])
-        connection = networkmanager.BOND_CONNECTION
         run(
-            ["nmcli", "--wait", str(UP_TIMEOUT_S), "connection", "up", "id", connection],
+            ["nmcli", "--wait", str(UP_TIMEOUT_S), "connection", "up", "id", BOND_CONNECTION],
             timeout_s=UP_TIMEOUT_S + 10,
         )
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
-from firstboot import files
+from firstboot import files, unread
 from firstboot.engine import Step
 from firstboot.render import firewalld
-from firstboot.render.networkmanager import ZONE
+from firstboot.render.networkmanager.crossover import ZONE
 from firstboot.steps import Context
+
+READER = "firewalld"
 
 
 class Firewall(Step):
-    """The crossover zone, before the bond that lives in it comes up."""
+    """The crossover zone, before the bond that lives in it comes up, and the uplink's one rule."""
 
     name = "firewall"
     needs = "firewall"
@@ -20,14 +22,17 @@ class Firewall(Step):
         self._files = firewalld.render(context.identity)
 
     def check(self) -> Sequence[str]:
-        """Zone files that differ, and a zone firewalld does not run with yet."""
-        missing = files.differing(self._context.root, self._files)
-        zones = self._context.run(["firewall-cmd", "--get-zones"]).stdout.split()
-        if ZONE not in zones:
-            missing.append(f"firewalld does not know the zone {ZONE}")
+        """Files that differ, and what firewalld does not run with yet."""
+        root, run = self._context.root, self._context.run
+        missing = [*files.differing(root, self._files), *unread.marked(root, READER)]
+        for kind, name in (("zones", ZONE), ("policies", firewalld.POLICY)):
+            if name not in run(["firewall-cmd", f"--get-{kind}"]).stdout.split():
+                missing.append(f"firewalld knows no {name} among its {kind}")
         return missing
 
     def apply(self) -> None:
-        """Write the zone and have firewalld read it; running connections stay."""
+        """Write the files and have firewalld read them; running connections stay."""
+        unread.mark(self._context.root, READER)
         files.write(self._context.root, self._files)
         self._context.run(["firewall-cmd", "--reload"])
+        unread.clear(self._context.root, READER)

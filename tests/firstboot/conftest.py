@@ -38,6 +38,7 @@ def a_pair(platform: str = "el9") -> Pair:
         id=PAIR_ID,
         name="00014",
         platform=platform,
+        ssh_passwords=False,
         time_servers=(),
         uplink=Uplink("active-backup", None, 1500),
         crossover=Crossover("balance-rr", 100, 9000),
