@@ -68,7 +68,7 @@ class FenceDevice(Strict):
     password_file: Text | None = None
     """0600 file on the node with the account's password, where the pair can't make one."""
     command: Text | None = None
-    """For custom: the fence agent's absolute path on the node."""
+    """For custom: the fence agent, /usr/sbin/fence_NAME on both nodes; its plug is a node name."""
 
 
 class Ksm(Strict):

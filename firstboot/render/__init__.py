@@ -7,7 +7,19 @@ from typing import Optional
 
 from firstboot.configfile import ConfigFile
 from firstboot.node import Identity
-from firstboot.render import chrony, firewalld, hosts, kernel, networkmanager, selinux, sshd
+from firstboot.render import (
+    chrony,
+    cib,
+    corosync,
+    dlm,
+    firewalld,
+    hosts,
+    kernel,
+    networkmanager,
+    selinux,
+    sshd,
+    systemd,
+)
 
 
 def render(identity: Identity, ports: Optional[tuple[str, ...]] = None) -> tuple[ConfigFile, ...]:
@@ -23,4 +35,8 @@ def render(identity: Identity, ports: Optional[tuple[str, ...]] = None) -> tuple
         *kernel.render(identity),
         *sshd.render(identity),
         *selinux.render(identity),
+        *corosync.render(identity),
+        *dlm.render(identity),
+        *cib.render(identity),
+        *systemd.render(identity),
     )

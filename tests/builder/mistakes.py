@@ -129,6 +129,12 @@ MISTAKES = [
         "KS131]: node[1].fencing[0]: a ilo4 device needs address",
     ),
     (
+        '113"\n\n[[node.fencing]]\nlevel = 2\nagent = "custom"\ncommand = "/usr/sbin/fence_pdu"',
+        '113"\n\n[[node.fencing]]\nlevel = 2\nagent = "custom"\ncommand = "/usr/local/sbin/fence_pdu"',
+        '"/usr/local',
+        "KS131]: node[1].fencing[1].command: pacemaker runs fence agents from /usr/sbin alone",
+    ),
+    (
         'address = "10.0.0.113/22"',
         'dhcp = true\naddress = "10.0.0.113/22"',
         "true",

@@ -7,6 +7,7 @@ from builder.profile.model import Install, NodeSection, Profile, Repository
 from builder.profile.positions import KeyPath
 from builder.profile.problems import WARNING, Problem
 from builder.profile.services import FenceDevice
+from firstboot.render.fencedevice import CUSTOM
 
 
 def fencing(profile: Profile) -> Iterator[Problem]:
@@ -35,8 +36,13 @@ def _device(profile: Profile, path: KeyPath, device: FenceDevice) -> Iterator[Pr
     needed = "command" if device.agent == "custom" else "address"
     if getattr(device, needed) is None:
         yield Problem("KS131", path, f"a {device.agent} device needs {needed}")
-    if device.agent == "custom" and not (device.command or "/").startswith("/"):
-        yield Problem("KS131", (*path, "command"), "an absolute path is needed")
+    if device.agent == "custom" and device.command and not CUSTOM.fullmatch(device.command):
+        yield Problem(
+            "KS131",
+            (*path, "command"),
+            "pacemaker runs fence agents from /usr/sbin alone",
+            "put it there on both nodes, as /usr/sbin/fence_ and a name of a-z, 0-9 and _",
+        )
     try:
         address = ipaddress.IPv4Address(device.address or "")
     except ValueError:

@@ -1,0 +1,73 @@
+"""Units: the gate that starts the cluster, and what must outlive the cluster when a node stops.
+
+No unit of corosync, pacemaker or DRBD is ever enabled; a node that boots waits for the gate.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+
+from firstboot.configfile import ConfigFile
+from firstboot.node import Identity
+
+UNITS = PurePosixPath("/etc/systemd/system")
+GATE = "ksbuild-gate.service"
+CLUSTER = ("corosync.service", "pacemaker.service")
+AGENT = "/usr/bin/python3 /usr/lib/ksbuild/firstboot.pyz"
+
+# Sections of a unit, a key with several values as several lines.
+Unit = Mapping[str, Sequence[tuple[str, str]]]
+
+
+def render(identity: Identity) -> tuple[ConfigFile, ...]:
+    """The gate, and the drop-ins for the order in which things stop."""
+    return (
+        _unit(GATE, _gate()),
+        _unit("corosync.service.d/ksbuild.conf", _corosync()),
+        _unit("resource-agents-deps.target.d/ksbuild.conf", _dependencies(identity)),
+    )
+
+
+def _gate() -> Unit:
+    return {
+        "Unit": [
+            ("Description", "Starts the cluster once the other node is there"),
+            # The cluster of an unfinished node is started by the agent alone.
+            ("ConditionPathExists", "/var/lib/ksbuild/complete"),
+            ("After", "NetworkManager.service firewalld.service"),
+            # So it stops after them, and only then was this boot ended cleanly.
+            ("Before", " ".join(CLUSTER)),
+        ],
+        "Service": [
+            ("Type", "exec"),
+            ("ExecStart", f"{AGENT} gate"),
+            ("ExecStop", f"{AGENT} gate --stopped"),
+            ("RemainAfterExit", "yes"),
+            ("Restart", "on-failure"),
+            ("RestartSec", "15"),
+            ("UMask", "0077"),
+            ("StandardOutput", "journal+console"),
+        ],
+        "Install": [("WantedBy", "multi-user.target")],
+    }
+
+
+def _corosync() -> Unit:
+    # network-online.target may be there without the bond; what is named here stops after corosync.
+    return {"Unit": [("After", "NetworkManager.service")]}
+
+
+def _dependencies(identity: Identity) -> Unit:
+    """What pacemaker's resources need: started before it, stopped after it (pacemaker.service)."""
+    needed = ["network-online.target"]
+    if identity.pair.has("hypervisor"):
+        # A guest is stopped or moved away by pacemaker, through these.
+        needed += ["virtqemud.service", "virtlockd.service"]
+    return {"Unit": [("Wants", " ".join(needed)), ("After", " ".join(needed))]}
+
+
+def _unit(name: str, sections: Unit) -> ConfigFile:
+    blocks = (
+        "\n".join([f"[{title}]", *(f"{key}={value}" for key, value in lines)])
+        for title, lines in sections.items()
+    )
+    return ConfigFile(UNITS / name, "\n\n".join(blocks) + "\n")
