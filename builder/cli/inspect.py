@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from builder.cli.outcome import SOURCE, errors_worded, result
+from builder.cli.packages import extras_worded
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +29,7 @@ def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
     with errors_worded():
         tree = read_tree(medium)
         said = manifest.read(tree[manifest.PATH])
-        differing = manifest.differing(said, tree)
+        differing = manifest.differing(said, tree) + _extras(medium, said)
         starts = {} if said["volume_id"] == LABEL else boots(medium, tree)
     if shown is not None:
         if shown not in tree:
@@ -44,6 +45,18 @@ def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
         raise SystemExit(SOURCE)
 
 
+def _extras(medium: Path, said: "Mapping[str, Any]") -> list[str]:
+    """What is wrong with the extra packages, all of which are read."""
+    from builder.media.inspect import opening
+    from builder.packages.extras import differing
+
+    if "extras" not in said:
+        return []
+    folder = said["extras"]["folder"]
+    with opening(medium, folder) as opener:
+        return [f"{folder}/{what}" for what in differing(said["extras"], opener)]
+
+
 def _say(
     medium: Path, said: "Mapping[str, Any]", differing: list[str], starts: dict[str, str]
 ) -> None:
@@ -57,6 +70,12 @@ def _say(
     for path, file in said["files"].items():
         state = "DIFFERS FROM THE MANIFEST" if path in differing else file["sha256"][:16]
         click.echo(f"  {file['bytes']:9}  {path}  {state}")
+    if "extras" in said:
+        for line in extras_worded(said["extras"]):
+            click.echo(f"  {line}")
+    for what in differing:
+        if what not in said["files"]:
+            click.echo(f"  DIFFERS FROM THE MANIFEST: {what}")
     if not starts:
         click.echo("  boots on  nothing: it accompanies an unmodified EL9 medium")
     for place, reason in starts.items():

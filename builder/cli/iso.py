@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,14 +16,13 @@ from builder.cli.medium import (
     write_companion,
     write_patched,
 )
-from builder.cli.outcome import INTERRUPTED, REFUSED, SOURCE, errors_worded, fail, result
-from builder.cli.packages import check_packages, say_packages
-from builder.cli.planning import make_plan
+from builder.cli.outcome import INTERRUPTED, REFUSED, errors_worded, fail, result
+from builder.cli.packages import EXTRA_PACKAGES, extras_worded, need_network, read_extras
+from builder.cli.planning import prepare
 from builder.cli.progress import progress
 from builder.cli.sourcing import source_path
 
 if TYPE_CHECKING:
-    from builder.media.source import Source
     from builder.plan import Plan
     from builder.plan.bootmenu import Medium
 
@@ -33,12 +32,13 @@ if TYPE_CHECKING:
 @click.option("--source", required=True, help="EL9 ISO: a file or an https address.")
 @click.option("--mode", type=click.Choice(list(MODES)), help="As above.")
 @click.option("--node", help="Make the medium for this node alone.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: PROFILE.iso here.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: PROFILE[-NODE].iso")
 @click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/ beside it.")
 @click.option("--md5", type=click.Choice(["implant", "drop"]), default="implant", help="For patch.")
 @click.option("--sha256", help="Checksum of a downloaded source.")
 @click.option("--checksum-file", help="The distribution's CHECKSUM: a file or an https address.")
 @click.option("--no-verify-source", is_flag=True, help="Take a download without a checksum.")
+@EXTRA_PACKAGES
 @click.option("--offline", is_flag=True, help="Do not ask the repositories for the packages.")
 @click.option("--force", is_flag=True, help="Replace OUTPUT.")
 @click.option("--dry-run", is_flag=True, help="Check and render everything, write nothing.")
@@ -55,6 +55,7 @@ def iso(
     sha256: str | None,
     checksum_file: str | None,
     no_verify_source: bool,
+    folder: Path | None,
     offline: bool,
     force: bool,
     dry_run: bool,
@@ -78,6 +79,7 @@ def iso(
     Same profile, source, keys and SOURCE_DATE_EPOCH: same bytes.
     """
     from builder.media.source import open_source
+    from builder.packages.extras import FOLDER
     from builder.plan import tree
     from builder.resources import templates
 
@@ -87,21 +89,23 @@ def iso(
         fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
     target = Target(output, md5, force, quiet)
     with errors_worded():
-        plan = make_plan(profile, keys, keep=not dry_run, node=node)
+        prepared = prepare(profile, keys, keep=not dry_run, node=node)
+        extras = read_extras(prepared.keys, folder, mode)
         path = source_path(source, sha256, checksum_file, verify=not no_verify_source, quiet=quiet)
         with open_source(path) as opened:
             chosen = mode or default_mode(opened)
-            medium = choose_medium(plan, opened, chosen, node)
-            if not (offline or medium.demonstration):
-                _packages(plan, opened)
-            files = tree(plan, medium, templates())
+            medium = choose_medium(prepared.profile, opened, chosen, node)
+            network = need_network(prepared, opened, extras, chosen, offline=offline)
+            plan = prepared.plan(extras=FOLDER if extras else "", network=network)
+            summary = {**extras.summary, "network": network} if extras else None
+            files = tree(plan, medium, templates(), extras=summary)
             if chosen == "boot" and not dry_run:
-                write_boot(target, files, opened, medium)
+                write_boot(target, files, opened, medium, extras)
         if chosen == "patch":
-            write_patched(target, files, path, dry_run=dry_run)
+            write_patched(target, files, path, extras, dry_run=dry_run)
         elif chosen == "oemdrv" and not dry_run:
             write_companion(target, files)
-    made = _Made(plan, medium, files, chosen, None if dry_run else output)
+    made = _Made(plan, medium, files, chosen, None if dry_run else output, summary)
     digest = None if dry_run or (chosen, md5) == ("patch", "drop") else _sha256(output, quiet=quiet)
     if as_json:
         _say_json(made, digest)
@@ -118,22 +122,7 @@ class _Made:
     files: dict[str, bytes]
     mode: str
     output: Path | None
-
-
-def _packages(plan: "Plan", source: "Source") -> None:
-    """Refuse what could not be installed whole; repositories out of reach are only warned of."""
-    from builder.packages.errors import RepositoryError
-
-    try:
-        problems = check_packages(plan.profile, source)
-    except RepositoryError as error:
-        hint = "ksbuild validate --online, where the repositories can be reached; or --offline"
-        click.echo(
-            f"ksbuild: warning: the packages are not checked: {error}\n  hint: {hint}", err=True
-        )
-        return
-    if say_packages(problems):
-        fail(SOURCE, "not everything can be installed", "add what the hints name, or --offline")
+    extras: dict[str, Any] | None
 
 
 def _sha256(path: Path, *, quiet: bool) -> str:
@@ -157,6 +146,7 @@ def _say_json(made: _Made, digest: str | None) -> None:
         mode=made.mode,
         nodes=[node.name for node in made.plan.pair.nodes if installs(node.name)],
         plan_digest=made.plan.digest,
+        extras=made.extras,
         files={path: hashlib.sha256(content).hexdigest() for path, content in made.files.items()},
     )
 
@@ -165,6 +155,9 @@ def _say(made: _Made, digest: str | None, by_default: str) -> None:
     alone = f", node {made.medium.node} alone" if made.medium.node else ""
     click.echo(f"pair {made.plan.pair.name}{alone}, plan {made.plan.digest}")
     click.echo(f"mode {made.mode}{by_default}: {MODES[made.mode]}")
+    if made.extras:
+        for line in extras_worded(made.extras):
+            click.echo(line)
     if made.output is None:
         for path, content in made.files.items():
             click.echo(f"  {len(content):8}  {path}")

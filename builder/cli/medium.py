@@ -10,8 +10,9 @@ from builder.cli.progress import progress
 
 if TYPE_CHECKING:
     from builder.media.source import Source
-    from builder.plan import Plan
+    from builder.packages.extras import Extras
     from builder.plan.bootmenu import Medium
+    from builder.profile.model import Profile
 
 VOLUME_ID, DEMO_VOLUME_ID = "KSBUILD", "KSBUILD-DEMO"
 MODES = {
@@ -36,7 +37,7 @@ def default_mode(source: "Source") -> str:
     return "boot" if source.demonstration else "patch"
 
 
-def choose_medium(plan: "Plan", source: "Source", mode: str, node: str | None) -> "Medium":
+def choose_medium(profile: "Profile", source: "Source", mode: str, node: str | None) -> "Medium":
     """What the tree has to know of the medium; fails where it could not install."""
     from builder.media.oemdrv import LABEL
     from builder.plan.bootmenu import Medium
@@ -44,7 +45,7 @@ def choose_medium(plan: "Plan", source: "Source", mode: str, node: str | None) -
     own = DEMO_VOLUME_ID if source.demonstration else VOLUME_ID
     labels = {"boot": own, "patch": source.volume_id, "oemdrv": LABEL}
     from_network = mode == "boot" or not source.has("BaseOS/repodata/repomd.xml")
-    if from_network and plan.profile.install.url is None and not source.demonstration:
+    if from_network and profile.install.url is None and not source.demonstration:
         hint = "give install.url, or a DVD as --source" + (" and --mode patch" * (mode == "boot"))
         fail(PROFILE, "this installs from the network, and the profile has no install.url", hint)
     return Medium(
@@ -58,31 +59,52 @@ def choose_medium(plan: "Plan", source: "Source", mode: str, node: str | None) -
     )
 
 
-def write_boot(target: Target, files: dict[str, bytes], source: "Source", medium: "Medium") -> None:
+def write_boot(
+    target: Target,
+    files: dict[str, bytes],
+    source: "Source",
+    medium: "Medium",
+    extras: "Extras | None" = None,
+) -> None:
     """A small medium from scratch, with the loaders, kernel and initrd of `source`."""
     from builder.media.boot import expected_bytes, verify_boot_medium, write_boot_medium
     from builder.media.output import replacing
 
-    output, label = target.output, medium.volume_id
-    with replacing(output, force=target.force, size=expected_bytes(files, source)) as out:
+    output, label, more = target.output, medium.volume_id, extras.files if extras else {}
+    with replacing(output, force=target.force, size=expected_bytes(files, source, more)) as out:
         with progress(f"writing {output}", quiet=target.quiet) as tell:
-            when = build_time()
-            write_boot_medium(out, files, source, volume_id=label, when=when, progress=tell)
+            write_boot_medium(
+                out,
+                files,
+                source,
+                volume_id=label,
+                when=build_time(),
+                extras=more,
+                progress=tell,
+            )
         out.flush()
-        verify_boot_medium(Path(out.name), files, label, source)
+        verify_boot_medium(Path(out.name), files, label, source, more)
 
 
-def write_patched(target: Target, files: dict[str, bytes], source: Path, *, dry_run: bool) -> None:
+def write_patched(
+    target: Target,
+    files: dict[str, bytes],
+    source: Path,
+    extras: "Extras | None" = None,
+    *,
+    dry_run: bool,
+) -> None:
     """The source with `files` laid over it; `dry_run` only finds out whether that can be."""
     from builder.media.patch.medium import patch_medium
     from builder.media.patch.menus import check_tree
     from builder.media.patch.planning import plan_patch
 
+    more = extras.files if extras else {}
     if dry_run:
         check_tree(files, target.md5)
         with source.open("rb") as file:
             size = source.stat().st_size
-            plan_patch(file.fileno(), size, files, {}, when=build_time(), force=target.force)
+            plan_patch(file.fileno(), size, files, more, when=build_time(), force=target.force)
         return
     with progress(f"writing {target.output}", quiet=target.quiet) as tell:
         patch_medium(
@@ -90,6 +112,7 @@ def write_patched(target: Target, files: dict[str, bytes], source: Path, *, dry_
             files,
             source,
             when=build_time(),
+            extras=more,
             md5="drop" if target.md5 == "drop" else "implant",
             force=target.force,
             progress=tell,

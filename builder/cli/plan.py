@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.outcome import DIFFERENT, REFUSED, errors_worded, fail, result
-from builder.cli.planning import make_plan
+from builder.cli.planning import make_plan, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from builder.cli.planning import Prepared
     from builder.plan import Plan
     from builder.plan.bootmenu import Medium
 
@@ -31,8 +32,9 @@ def plan(profile: Path, keys: Path | None, against: Path | None, as_json: bool) 
     from builder.plan.describe import as_text
 
     with errors_worded():
-        made = make_plan(profile, keys, keep=False)
-        changed = _against(made, against) if against else []
+        prepared = prepare(profile, keys, keep=False)
+        made = prepared.plan()
+        changed = _against(prepared, against) if against else []
     if as_json:
         result("ksbuild/plan/1", **to_json(made), changes=changed)
     else:
@@ -68,14 +70,19 @@ def render(profile: Path, out: Path, keys: Path | None) -> None:
     click.echo(f"{out}: {len(files)} files")
 
 
-def _against(made: "Plan", earlier: Path) -> list[str]:
+def _against(prepared: "Prepared", earlier: Path) -> list[str]:
     from builder.media.inspect import read_tree
     from builder.plan import tree
     from builder.plan.describe import changes
+    from builder.plan.manifest import PATH, read
     from builder.resources import templates
 
     old = read_tree(earlier)
-    return list(changes(old, tree(made, _medium(made, old), templates())))
+    # Extra packages are no part of the plan: those that are there stay.
+    extras = read(old[PATH]).get("extras")
+    folder, network = (extras["folder"], extras["network"]) if extras else ("", True)
+    made = prepared.plan(extras=folder, network=network)
+    return list(changes(old, tree(made, _medium(made, old), templates(), extras=extras)))
 
 
 def _medium(made: "Plan", old: "Mapping[str, bytes]") -> "Medium":

@@ -2,6 +2,9 @@
 
 import difflib
 import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
@@ -10,19 +13,54 @@ from builder.cli.outcome import PROFILE, fail, say_problems
 
 if TYPE_CHECKING:
     from builder.plan import Plan
+    from builder.plan.kickstart import Key, Registration
+    from builder.plan.trust import Introduction
+    from builder.profile.model import Profile
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Prepared:
+    """A checked profile and what lies beside it: all that a plan is made from.
+
+    The introduction's keys are made, or read, with the plan: what is refused before leaves none.
+    """
+
+    profile: "Profile"
+    introduction: "Callable[[], Introduction]"
+    keys: "tuple[Key, ...]"
+    registration: "Registration | None"
+
+    def plan(self, *, extras: str = "", network: bool = True) -> "Plan":
+        """The plan; `extras` and `network` as `builder.plan.plan` takes them."""
+        from builder.plan import plan
+        from builder.plan.agent import archive
+        from builder.resources import agent_sources, templates
+
+        return plan(
+            self.profile,
+            self.introduction(),
+            archive(agent_sources()),
+            templates(),
+            keys=self.keys,
+            registration=self.registration,
+            extras=extras,
+            network=network,
+        )
 
 
 def make_plan(profile: Path, keys: Path | None, *, keep: bool, node: str | None = None) -> "Plan":
-    """The plan of `profile`; missing keys are made in `keys` with `keep`, else thrown away.
+    """The plan of `profile`, as `prepare` takes it."""
+    return prepare(profile, keys, keep=keep, node=node).plan()
+
+
+def prepare(profile: Path, keys: Path | None, *, keep: bool, node: str | None = None) -> Prepared:
+    """Check `profile` and read what it names. Missing keys of the introduction are made in `keys`
+    with `keep`, else thrown away.
 
     Fails where there is no such `node`, before anything is made.
     """
     from builder.inputs import package_keys, registration
-    from builder.introduction import load_or_make
-    from builder.plan import plan
-    from builder.plan.agent import archive
     from builder.profile.load import load
-    from builder.resources import agent_sources, templates
 
     loaded = load(profile)
     say_problems(str(profile), loaded.warnings)
@@ -31,22 +69,24 @@ def make_plan(profile: Path, keys: Path | None, *, keep: bool, node: str | None 
     if node is not None and node not in names:
         _unknown(profile, node, names)
     keys = keys or profile.with_suffix(".keys")
-    if keep:
-        introduction = load_or_make(keys, checked.pair.id, names)
-    else:
-        with TemporaryDirectory() as throwaway:  # 0700
-            copy = Path(throwaway) / "keys"
-            if keys.is_dir():
-                shutil.copytree(keys, copy)
-            introduction = load_or_make(copy, checked.pair.id, names)
-    return plan(
+    return Prepared(
         checked,
-        introduction,
-        archive(agent_sources()),
-        templates(),
-        keys=package_keys(profile.parent, checked),
-        registration=registration(profile.parent, checked),
+        partial(_introduction, keys, checked.pair.id, names, keep=keep),
+        package_keys(profile.parent, checked),
+        registration(profile.parent, checked),
     )
+
+
+def _introduction(keys: Path, pair_id: str, names: list[str], *, keep: bool) -> "Introduction":
+    from builder.introduction import load_or_make
+
+    if keep:
+        return load_or_make(keys, pair_id, names)
+    with TemporaryDirectory() as throwaway:  # 0700
+        copy = Path(throwaway) / "keys"
+        if keys.is_dir():
+            shutil.copytree(keys, copy)
+        return load_or_make(copy, pair_id, names)
 
 
 def _unknown(profile: Path, node: str, names: list[str]) -> NoReturn:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 import click
 
 from builder.cli.outcome import PROFILE, SOURCE, errors_worded, fail, result, say_problems
-from builder.cli.packages import check_packages, say_packages
+from builder.cli.packages import EXTRA_PACKAGES, check_packages, read_extras, say_packages
 
 if TYPE_CHECKING:
+    from builder.profile.model import Profile
     from builder.profile.problems import Problem
 
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option("--online", is_flag=True, help="Ask the repositories for every package, too.")
-def validate(profile: Path, form: str, online: bool) -> None:
+@EXTRA_PACKAGES
+def validate(profile: Path, form: str, online: bool, folder: Path | None) -> None:
     """Check PROFILE and say every mistake at once."""
     from builder.profile.load import load
     from builder.profile.problems import ProfileError
@@ -46,12 +48,19 @@ def validate(profile: Path, form: str, online: bool) -> None:
             what = f"{profile}: {len(problems)} problem(s)"
             fail(PROFILE, what, f"ksbuild explain {problems[0].code}")
         raise SystemExit(PROFILE)
-    if online:
+    if online or folder:
         with errors_worded():
-            if say_packages(check_packages(checked.profile, None)):
-                fail(SOURCE, "not everything can be installed", "add what the hints name")
+            _packages(profile.parent, checked.profile, folder, online=online)
     if form == "text":
         click.echo(f"{profile}: pair {name} is valid")
+
+
+def _packages(beside: Path, profile: "Profile", folder: Path | None, *, online: bool) -> None:
+    from builder.inputs import package_keys
+
+    extras = read_extras(package_keys(beside, profile), folder)
+    if online and say_packages(check_packages(profile, None, extras)):
+        fail(SOURCE, "not everything can be installed", "add what the hints name")
 
 
 @click.command()

@@ -6,6 +6,7 @@ import os
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
@@ -47,6 +48,31 @@ def read_tree(path: Path) -> dict[str, bytes]:
     finally:
         iso.close()
     return files
+
+
+@contextlib.contextmanager
+def opening(path: Path, folder: str) -> Iterator[Callable[[str], BinaryIO]]:
+    """Yield what opens files of a folder of the medium for reading, however large.
+
+    Raises:
+        SourceError: not an ISO; from the opener, no such file.
+    """
+    iso = PyCdlib()
+    try:
+        iso.open(str(path))
+    except _PARSER_ERRORS as error:
+        raise SourceError(f"{path} is not an ISO image ({error})", _NOT_OURS) from error
+
+    def opener(name: str) -> BinaryIO:
+        try:
+            return cast(BinaryIO, iso.open_file_from_iso(rr_path=f"/{folder}/{name}"))
+        except _PARSER_ERRORS as error:
+            raise SourceError(f"{path} has no {folder}/{name}", _NOT_OURS) from error
+
+    try:
+        yield opener
+    finally:
+        iso.close()
 
 
 def boots(path: Path, tree: Mapping[str, bytes]) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """A checked profile -> everything that will be on the medium. Pure: no files, clock or network."""
 
 import base64
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jinja2
 
@@ -41,8 +43,16 @@ def plan(
     *,
     keys: tuple[kickstart.Key, ...] = (),
     registration: kickstart.Registration | None = None,
+    extras: str = "",
+    network: bool = True,
 ) -> Plan:
-    """Render both nodes' kickstarts. Raises KickstartError when pykickstart rejects one."""
+    """Render both nodes' kickstarts. Raises KickstartError when pykickstart rejects one.
+
+    `extras` is the folder on the medium with further packages; without `network` all of them are
+    on the medium, and what the profile says of other places is left out.
+    """
+    if not network:
+        profile = kickstart.from_medium(profile)
     both = pair(profile)
     blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
     nodes = {
@@ -54,7 +64,7 @@ def plan(
     payload = kickstart.Payload(blob, nodes, keys, registration)
 
     def render(*sections: NodeSection) -> str:
-        return kickstart.render(templates, profile, sections, both, payload)
+        return kickstart.render(templates, profile, sections, both, payload, extras=extras)
 
     return Plan(
         profile,
@@ -65,10 +75,17 @@ def plan(
     )
 
 
-def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str, bytes]:
+def tree(
+    plan: Plan,
+    medium: Medium,
+    templates: jinja2.Environment,
+    *,
+    extras: Mapping[str, Any] | None = None,
+) -> dict[str, bytes]:
     """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it.
 
     A medium for one node holds nothing of the other's introduction: ks.cfg is that node's own.
+    Packages are not in it; `extras` is what the manifest says of them.
     """
     own = {name: text for name, text in plan.kickstarts.items() if medium.installs(name)}
     files = {f"{name}.ks": text for name, text in own.items()}
@@ -76,7 +93,7 @@ def tree(plan: Plan, medium: Medium, templates: jinja2.Environment) -> dict[str,
     files |= {"describe.cfg": plan.describe}
     files |= bootmenu.render(templates, plan.profile, medium) if medium.menus else {}
     encoded = {path: text.encode() for path, text in sorted(files.items())}
-    return {**encoded, manifest.PATH: manifest.render(plan.pair, medium, encoded)}
+    return {**encoded, manifest.PATH: manifest.render(plan.pair, medium, encoded, extras)}
 
 
 def node_files(plan: Plan) -> dict[str, str]:

@@ -119,8 +119,11 @@ def _network(profile: Profile, nodes: tuple[NodeSection, ...]) -> Iterator[str]:
 
     Of several, NetworkManager uses the one whose port is there; it takes a MAC with dashes for an
     interface (nm-initrd-generator). A tagged uplink comes up later, by the kickstart's own line.
+    Nothing waits for a network that nothing is fetched from.
     """
-    if profile.pair.platform != "el9" or profile.uplink.vlan is not None:
+    install = profile.install
+    fetched = install.url or install.repositories or install.registration_file
+    if profile.pair.platform != "el9" or profile.uplink.vlan is not None or not fetched:
         return
     yield "rd.neednet=1"
     for node in nodes:

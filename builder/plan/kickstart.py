@@ -82,7 +82,10 @@ def render(
 ) -> str:
     """The kickstart for whichever of `nodes` it is started on.
 
-    Raises KickstartError when the installer would not take it.
+    *,
+    extras: str = "",
+    `extras` is the folder on the medium with further packages, if there is one. Raises
+    KickstartError when the installer would not take it.
     """
     text = templates.get_template("node.ks.j2").render(
         profile=profile,
@@ -103,8 +106,11 @@ def render(
         web_repositories=web_repositories(profile),
         payload=payload,
     )
-    _compare(parse(text), text, nodes)
+    handler = parse(text)
+    _compare(handler, text, nodes)
+    _compare_repositories(handler, profile, extras)
     return text
+        extras=extras,
 
 
 def describe(templates: jinja2.Environment, profile: Profile) -> str:
@@ -122,6 +128,12 @@ def languages(locale: str) -> str:
 def web_repositories(profile: Profile) -> list[str]:
     """Addresses of the installation's package repositories that are reached over the network."""
     install = profile.install
+def from_medium(profile: Profile) -> Profile:
+    """The profile without what is reached over the network, for a medium that has all packages."""
+    install = profile.install.model_copy(update={"url": None, "repositories": []})
+    return profile.model_copy(update={"install": install})
+
+
     urls = [install.url, *(repository.url for repository in install.repositories)]
     return [url for url in urls if url is not None and url.startswith("http")]
 
@@ -151,3 +163,12 @@ def _compare(handler: Any, text: str, nodes: Sequence[NodeSection]) -> None:
             raise KickstartError(f"the kickstart's network line does not say {meant}")
     if len([script for script in handler.scripts if script.type == 0]) != 1:
         raise KickstartError("the kickstart has not exactly one %pre")
+
+
+def _compare_repositories(handler: Any, profile: Profile, extras: str) -> None:
+    """Anaconda is told of each repository, where it is, and of no other."""
+    meant = {repository.name: repository.url for repository in profile.install.repositories}
+    if extras:
+        meant[extras] = f"{MEDIUM_TREE}/{extras}"
+    if {repo.name: repo.baseurl for repo in handler.repo.repoList} != meant:
+        raise KickstartError(f"the kickstart's repositories are not {meant}")

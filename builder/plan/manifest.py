@@ -13,10 +13,16 @@ PATH = "ksbuild.json"
 SCHEMA = "ksbuild/manifest/1"
 
 
-def render(pair: Pair, medium: Medium, files: Mapping[str, bytes]) -> bytes:
+def render(
+    pair: Pair,
+    medium: Medium,
+    files: Mapping[str, bytes],
+    extras: Mapping[str, Any] | None = None,
+) -> bytes:
     """The manifest of a tree: the pair, the plan digest, and each file's sha256 and size.
 
-    `nodes` are those that can be installed from the medium.
+    `nodes` are those that can be installed from the medium, `extras` the repository of further
+    packages on it, if there is one.
     """
     content = {
         "schema": SCHEMA,
@@ -31,6 +37,7 @@ def render(pair: Pair, medium: Medium, files: Mapping[str, bytes]) -> bytes:
             path: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
             for path, content in sorted(files.items())
         },
+        **({"extras": dict(extras)} if extras else {}),
     }
     return (json.dumps(content, indent=2, sort_keys=True) + "\n").encode()
 

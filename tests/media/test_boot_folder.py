@@ -50,7 +50,16 @@ def write(source_iso: Path, out: Path, extras: dict[str, LocalFile]) -> dict[str
 def test_other_tools_read_it(el9_iso: Path, tmp_path: Path, extras: dict[str, LocalFile]) -> None:
     medium, out = tmp_path / "a.iso", tmp_path / "all"
     write(el9_iso, medium, extras)
-    words = ["xorriso", "-osirrox", "on", "-indev", medium, "-extract", "/ksbuild-extras", out]
+    words = [
+        "xorriso",
+        "-osirrox",
+        "on",
+        "-indev",
+        str(medium),
+        "-extract",
+        "/ksbuild-extras",
+        str(out),
+    ]
     subprocess.run(words, check=True, capture_output=True)
     there = {f"ksbuild-extras/{f.relative_to(out)}": f for f in out.rglob("*") if f.is_file()}
     assert there.keys() == extras.keys()

@@ -110,7 +110,7 @@ def keyring() -> Iterator[Path]:
 
 def fingerprint(keyring: Path, kind: str) -> str:
     said = run("gpg", "--homedir", keyring, "--with-colons", "--list-keys", f"={kind}")
-    return re.findall(r"^fpr:+(\w+):", said, re.MULTILINE)[0]
+    return str(re.findall(r"^fpr:+(\w+):", said, re.MULTILINE)[0])
 
 
 def sign(keyring: Path, kind: str, rpm: Path) -> None:
