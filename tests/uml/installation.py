@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NotRequired, TypedDict, Unpack
 
 from tests.uml.images import Images
 from tests.uml.lab import Lab
@@ -28,37 +29,39 @@ class Verdict:
     seconds: float  # wall clock of the whole machine
 
 
-def start_installer(
-    lab: Lab,
-    name: str,
-    images: Images,
-    *,
-    disk: Path,
-    medium: Path,
-    nics: Sequence[Nic],
-    arguments: Sequence[str],
-    folder: Path,
-    memory: int = 768,
-    more_disks: Sequence[Path] = (),
-) -> Machine:
-    """Start a machine on the medium: its disk is /dev/ubda, the read-only medium /dev/ubdb.
+class Setup(TypedDict):
+    """What a machine is installed with: its disk is /dev/ubda, the read-only medium /dev/ubdb.
 
     more_disks follow as /dev/ubdc and so on.
 
     arguments are the boot menu's (inst.ks=..., inst.nosave=...). folder, made if need be, takes
-    the console (file console) and what the installer leaves (below out/).
+    the console (file console) and what the installer leaves (below out/). memory is in MiB.
     """
+
+    disk: Path
+    medium: Path
+    nics: Sequence[Nic]
+    arguments: Sequence[str]
+    folder: Path
+    memory: NotRequired[int]
+    more_disks: NotRequired[Sequence[Path]]
+
+
+def start_installer(lab: Lab, name: str, images: Images, **setup: Unpack[Setup]) -> Machine:
+    """Start a machine on the medium, and leave it running."""
+    folder = setup["folder"]
     out = folder / "out"
     out.mkdir(parents=True, exist_ok=True)
     for stale in out.iterdir():
         stale.unlink()
-    disks = [Disk(disk), Disk(medium, read_only=True), *map(Disk, more_disks)]
+    disks = [Disk(setup["disk"]), Disk(setup["medium"], read_only=True)]
+    disks += [Disk(disk) for disk in setup.get("more_disks", ())]
     own = [f"standin.out={out.resolve()}", f"standin.rootfs={images.rootfs.resolve()}"]
     return Machine(
         lab,
         name,
-        Hardware(disks=disks, nics=nics, memory=memory),
-        ["standin.task=install", *own, *arguments],
+        Hardware(disks=disks, nics=setup["nics"], memory=setup.get("memory", 768)),
+        ["standin.task=install", *own, *setup["arguments"]],
         console=folder / "console",
         initrd=images.installer,
     )
@@ -83,34 +86,15 @@ def read_verdict(folder: Path) -> Verdict:
 
 
 def install(
-    lab: Lab,
-    name: str,
-    images: Images,
-    *,
-    disk: Path,
-    medium: Path,
-    nics: Sequence[Nic],
-    arguments: Sequence[str],
-    folder: Path,
-    timeout: float = 240,
-    more_disks: Sequence[Path] = (),
+    lab: Lab, name: str, images: Images, *, timeout: float = 240, **setup: Unpack[Setup]
 ) -> Verdict:
-    """Run the stand-in installer to its end; arguments as for start_installer.
+    """Run the stand-in installer to its end.
 
     Raises MachineError when it is still on after timeout seconds or left no verdict.
     """
     begin = time.monotonic()
-    machine = start_installer(
-        lab,
-        name,
-        images,
-        disk=disk,
-        medium=medium,
-        nics=nics,
-        arguments=arguments,
-        folder=folder,
-        more_disks=more_disks,
-    )
+    folder = setup["folder"]
+    machine = start_installer(lab, name, images, **setup)
     with machine:
         machine.wait_off(timeout)
     try:
