@@ -74,6 +74,7 @@ class Server:
     root: Path
     serial: str = "CZC00014A1"
     macs: tuple[str, ...] = ()
+    permanent: dict[str, str] = field(default_factory=dict)  # MAC a port was made with, by MAC now
     cpu: str = "fpu vmx"
     cmdline: str = "inst.ks=hd:LABEL=KSBUILD:/ks.cfg"
     refuses: tuple[str, ...] = ()  # programs that fail
@@ -88,6 +89,8 @@ class Server:
         self.stub("sleep", "exit 0")
         self.stub("curl", 'echo "$@" >>$SERVER/curl')
         self.stub("ip", "exit 0")
+        self.stub("ethtool", 'sed "s/^/Permanent address: /" "$SERVER/sys/class/net/$2/permanent"')
+        self.stub("lvm", "exit 0")  # this machine's volumes are none of the server's
         # An image is no whole disk to wipefs, which then spares the table.
         self.stub("wipefs", '[ "$1" != -qa ] || set -- --force "$@"; exec /usr/sbin/wipefs "$@"')
 
@@ -112,6 +115,9 @@ class Server:
         self._sysfs("class/dmi/id/product_serial", f"{self.serial}      ")
         for number, mac in enumerate(self.macs):
             self._sysfs(f"class/net/eth{number}/address", mac.lower())
+            self._sysfs(f"class/net/eth{number}/permanent", self.permanent.get(mac, "not set"))
+            (self.root / f"sys/class/net/eth{number}/device").mkdir(exist_ok=True)
+        self._sysfs("class/net/lo/address", "00:00:00:00:00:00")
         (self.root / "proc/cmdline").write_text(f"{self.cmdline}\n")
         (self.root / "proc/cpuinfo").write_text(f"flags\t\t: {self.cpu}\n")
         (self.root / "proc/swaps").write_text("Filename Type Size Used Priority\n")

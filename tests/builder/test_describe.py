@@ -17,6 +17,7 @@ LAN = "IP Address Source       : Static Address\nIP Address              : 10.0.
 def described(server: Server) -> Server:
     """A server with two ports, two disks and a BMC."""
     server.serial = 'CZC "1"\\'
+    server.macs = server.macs[:2]
     server.add_disk("sda", 950, told={"SERIAL": "  PDNLH0BRH ", "WWN": "0x600508b1001c"})
     server.add_disk("sdb", 8)
     table = "label: gpt\nsize=1G\n"

@@ -68,6 +68,24 @@ def test_a_missing_port_is_refused_though_the_serial_number_fits(
     assert f"it has not port {missing}" in refused(server.run(example.either), "not known")
 
 
+def test_a_port_is_known_by_its_permanent_mac(server: Server, example: Plan) -> None:
+    """In a bond a port shows the bond's, and a driver may tell none."""
+    server.add_disk("sda", 950)
+    bond, made_with = "02:00:00:00:00:01", server.macs[2]
+    server.macs = (*server.macs[:2], bond, *server.macs[3:])
+    assert f"it has not port {made_with}" in refused(server.run(example.either), "not known")
+    server.permanent[bond] = made_with.lower()
+    server.permanent[server.macs[0]] = "00:00:00:00:00:00"
+    outcome = server.run(example.either)
+    assert outcome.success, outcome.said
+
+
+def test_a_mac_that_was_only_set_is_not_the_ports(server: Server, example: Plan) -> None:
+    server.add_disk("sda", 950)
+    server.permanent[server.macs[2]] = "02:00:00:00:00:01"
+    refused(server.run(example.either), f"it has not port {server.macs[2]}")
+
+
 def test_serial_wwn_and_path_find_the_disk(server: Server, changed: Callable[..., Plan]) -> None:
     told = {"SERIAL": "  600508B1001C ", "WWN": "0x600508b1001c"}
     server.add_disk("sda", 950)

@@ -32,7 +32,7 @@ class Verdict:
 class Setup(TypedDict):
     """What a machine is installed with: its disk is /dev/ubda, the read-only medium /dev/ubdb.
 
-    more_disks follow as /dev/ubdc and so on.
+    more_disks follow as /dev/ubdc and so on. script (bash) runs before the installer starts.
 
     arguments are the boot menu's (inst.ks=..., inst.nosave=...). folder, made if need be, takes
     the console (file console) and what the installer leaves (below out/). memory is in MiB.
@@ -45,6 +45,7 @@ class Setup(TypedDict):
     folder: Path
     memory: NotRequired[int]
     more_disks: NotRequired[Sequence[Path]]
+    script: NotRequired[str]
 
 
 def start_installer(lab: Lab, name: str, images: Images, **setup: Unpack[Setup]) -> Machine:
@@ -54,6 +55,8 @@ def start_installer(lab: Lab, name: str, images: Images, **setup: Unpack[Setup])
     out.mkdir(parents=True, exist_ok=True)
     for stale in out.iterdir():
         stale.unlink()
+    if script := setup.get("script"):
+        (out / "script").write_text(script)
     disks = [Disk(setup["disk"]), Disk(setup["medium"], read_only=True)]
     disks += [Disk(disk) for disk in setup.get("more_disks", ())]
     own = [f"standin.out={out.resolve()}", f"standin.rootfs={images.rootfs.resolve()}"]
@@ -97,11 +100,41 @@ def install(
     machine = start_installer(lab, name, images, **setup)
     with machine:
         machine.wait_off(timeout)
+    if setup.get("script"):
+        _check_script(folder / "out")
     try:
         return replace(read_verdict(folder), seconds=time.monotonic() - begin)
     except FileNotFoundError:
         tail = "\n".join(machine.console_text().splitlines()[-40:])
         raise MachineError(f"{name}: no verdict; its console ends:\n{tail}") from None
+
+
+def run_script(
+    lab: Lab, images: Images, script: str, *, disks: Sequence[Path], folder: Path
+) -> str:
+    """Run bash lines in the installer's system, its disks /dev/ubda and on; what they said.
+
+    Raises MachineError when a line fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "script").write_text(script)
+    with Machine(
+        lab,
+        "script",
+        Hardware(disks=[Disk(disk) for disk in disks], memory=768),
+        [f"standin.out={folder.resolve()}", "standin.task=script"],
+        console=folder / "console",
+        initrd=images.installer,
+    ) as machine:
+        machine.wait_off(120)
+    return _check_script(folder)
+
+
+def _check_script(folder: Path) -> str:
+    log = (folder / "script.log").read_text(errors="replace")
+    if (folder / "script.status").read_text().strip() != "0":
+        raise MachineError(f"the script failed:\n{log}")
+    return log
 
 
 def start_node(

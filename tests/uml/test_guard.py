@@ -41,6 +41,23 @@ def test_the_other_nodes_entry(pair: TestPair) -> None:
     assert "52:54:00:01:00:00" in said, "the ports it saw are named"
 
 
+def test_ports_in_a_bond_are_known_by_their_permanent_macs(pair: TestPair) -> None:
+    """The kernel gives every port of a bond the first one's address."""
+    server = pair.servers[0]
+    put(server.disk, 0, b"x")
+    script = """
+modprobe bonding
+ip link add bond0 type bond mode balance-rr
+for port in vec1 vec2 vec3; do ip link set $port master bond0; done
+cat /sys/class/net/vec*/address
+"""
+    said = refused(pair, server, script=script)
+    first, second, _ = server.section.crossover.ports
+    assert said.count(first) == 3
+    assert second not in said
+    assert "this is justinian" in said
+
+
 @pytest.mark.parametrize(
     ("where", "content"),
     [

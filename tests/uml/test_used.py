@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.uml.disk import blank_disk, partition, partitions
-from tests.uml.guard import SENTINEL, digest, put, refused
+from tests.uml.guard import SENTINEL, consent_of, consenting_media, digest, put, refused
 from tests.uml.images import Images
 from tests.uml.lab import Lab
-from tests.uml.pair import PROFILE, TestPair, build_medium
+from tests.uml.pair import TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(600)]
 
@@ -22,19 +21,7 @@ GIB = 1 << 30
 
 @pytest.fixture(scope="module")
 def medium(el9_iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Makes the pair's medium, with consent to these disks."""
-    folder = tmp_path_factory.mktemp("used")
-
-    def make(*consents: str) -> Path:
-        profile = folder / "lab.toml"
-        lines = ", ".join(f'"{line}"' for line in consents)
-        profile.write_text(
-            PROFILE.read_text().replace("[storage]\n", f"[storage]\nwipe = [{lines}]\n")
-        )
-        output = folder / f"pair-{len(list(folder.glob('*.iso')))}.iso"
-        return build_medium(el9_iso, output, folder / "keys", profile)
-
-    return make
+    return consenting_media(el9_iso, tmp_path_factory.mktemp("used"))
 
 
 @pytest.fixture
@@ -72,8 +59,7 @@ def test_another_pairs_data_is_wiped_by_consent_once(
     said = refused(pair, server)
     assert "gfs2" in said
     assert "drbd" in said, "blkid would hide one behind the other"
-    (line,) = set(re.findall(r'wipe = \["(.*?)"\]', said))
-    pair.medium = medium(line)
+    pair.medium = medium(consent_of(said))
     before = digest(other)
     verdict = pair.install(server)
     assert verdict.success, verdict.reason + verdict.script_tail

@@ -20,7 +20,7 @@ _COREUTILS = """
 """
 _UTIL_LINUX = """
     lsblk blkid blockdev fdisk sfdisk wipefs partx mkswap losetup findmnt mount umount flock hwclock
-    logger hexdump getopt lscpu eject kill dmesg fstrim fsfreeze
+    logger hexdump getopt lscpu eject kill dmesg fstrim fsfreeze swaplabel swapon swapoff
 """
 _OTHERS = """
     bash sh sed grep egrep fgrep awk gawk find xargs python3 udevadm systemctl journalctl modprobe
