@@ -18,6 +18,7 @@ from builder.profile.problems import ERROR, WARNING, Problem, ProfileError
 
 LARGEST_BYTES = 1024 * 1024
 _TOML_PLACE = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
+_TOML_TWICE = ("Cannot overwrite", "Cannot declare", "Cannot mutate", "Duplicate inline")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,11 @@ def _syntax(message: str, text: str) -> Problem:
     hint = ""
     if "number" in message or "newline or end" in message or "digit" in message:
         hint = 'a name of digits needs quotes, such as "00014"'
-    return Problem("KS102", (), _TOML_PLACE.sub("", message), hint, position)
+    said = _TOML_PLACE.sub("", message)
+    if said.startswith(_TOML_TWICE):
+        said = "this key or table stands in the file twice"
+        hint = "remove one of them; tables that repeat have double brackets, such as [[node]]"
+    return Problem("KS102", (), said, hint, position)
 
 
 def _model_problem(details: Any, where: Positions) -> Problem:

@@ -108,6 +108,26 @@ def test_a_name_of_digits_needs_quotes_and_the_hint_says_so() -> None:
     assert "quotes" in problem.hint
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("mtu = 9000", "mtu = 9000\nmtu = 9000", "mtu = 9000"),
+        ("[storage]", "[storage]\n[storage]", "[storage]"),
+        ("[[bridge]] ", "[bridge]\n[[bridge]] ", "[[bridge]]"),
+        ("disk = { size_gib = [900, 1000] }", "disk = { wwn = '1', wwn = '2' }", "disk = { wwn"),
+    ],
+)
+def test_a_key_or_table_twice(old: str, new: str, line: str) -> None:
+    with pytest.raises(ProfileError) as caught:
+        parse(EXAMPLE.replace(old, new, 1).encode(), "pair.toml")
+    (problem,) = caught.value.problems
+    assert problem.line("pair.toml").endswith("KS102]: this key or table stands in the file twice")
+    text = EXAMPLE.replace(old, new, 1)
+    twice = text.count("\n", 0, text.index(new) + new.rindex(line)) + 1
+    assert problem.position.line == twice
+    assert "[[node]]" in problem.hint
+
+
 def test_unknown_keys_are_met_with_the_known_ones() -> None:
     with pytest.raises(ProfileError) as caught:
         parse(EXAMPLE.replace("gateway", "gatevay", 1).encode(), "pair.toml")
