@@ -7,6 +7,8 @@ from firstboot.journal import STATE
 
 SECRETS_STORED = "secrets-stored"  # on both nodes; the introduction is refused from here on
 FENCING_PROVEN = "fencing-proven"  # by each node on the other; JSON: how and when
+SEED_STARTED = "seed-started"  # the data partition is in use; JSON: what it was before
+DATA_EXISTS = "data-exists"  # the pair has data: nothing may ever create it again
 COMPLETE = "complete"
 
 
