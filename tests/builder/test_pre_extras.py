@@ -1,5 +1,6 @@
 """%pre finds the packages that came along, or says what it found instead, before any disk."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,9 @@ import pytest
 from builder.plan import Plan
 from builder.plan.kickstart import parse
 from builder.profile.load import load
-from builder.resources import templates
 from tests.builder.conftest import planned
 from tests.builder.server import Server, refused
+from tests.builder.test_kickstart import commands_gone, scripts
 
 EXTRAS = "ksbuild-extras"
 MOUNT = 'echo "$@" >>$SERVER/mounts; mkdir -p $SERVER/run/install/repo/{}/repodata; {}'
@@ -35,6 +36,15 @@ def test_one_line_for_anaconda(plan: Plan, example: Plan) -> None:
     assert EXTRAS not in example.either
 
 
+def test_its_script_is_one_the_installer_can_run(plan: Plan, tmp_path: Path) -> None:
+    (script,) = scripts(plan.either, "pre")
+    assert f"/{EXTRAS}/" in script
+    (tmp_path / "script.sh").write_text("#!/bin/bash\n" + script)
+    argv: list[str | Path] = ["shellcheck", tmp_path / "script.sh"]
+    assert subprocess.run(argv, capture_output=True, text=True, check=False).stdout == ""
+    assert commands_gone(script) == set()
+
+
 def test_without_network_nothing_is_asked(root: Path) -> None:
     profile = load(root / "profiles/example.toml").profile
     text = planned(profile, extras=EXTRAS, network=False).either
@@ -42,7 +52,6 @@ def test_without_network_nothing_is_asked(root: Path) -> None:
     assert "curl" not in text
     assert "http" not in text.partition("%packages")[0]
     assert "curl" in planned(profile, extras=EXTRAS).either
-    assert templates()
 
 
 def test_the_initrd_has_mounted_it(server: Server, plan: Plan, index: Path) -> None:
