@@ -4,6 +4,7 @@ Every path is taken below `root`, so that tests can hand in a recorded machine.
 """
 
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
@@ -88,6 +89,12 @@ def boot_id(root: Path) -> str:
 def host_name(root: Path) -> str:
     """What `uname -n` says."""
     return _word(root / "proc/sys/kernel/hostname")
+
+
+def free_mib(folder: Path) -> int:
+    """MiB that root may still write there."""
+    left = os.statvfs(folder)
+    return left.f_bfree * left.f_frsize >> 20
 
 
 def _word(path: Path) -> str:

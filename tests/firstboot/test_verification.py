@@ -1,0 +1,280 @@
+"""The verification: both nodes as threads on one folder, real locks, real writes."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from firstboot.commands import Result
+from firstboot.engine import Refused
+from firstboot.node import Identity
+from firstboot.rendezvous.session import Meeting, State
+from firstboot.steps import Context
+from firstboot.steps.verification import REPORT, SUMMARY, Verification
+from firstboot.verification import disk, locks, state, summary
+from tests.firstboot.conftest import Told, a_pair, an_identity
+from tests.firstboot.test_steps import lay
+
+# corosync-cfgtool 3.1.7 -s, of two nodes in User-mode Linux.
+LINKS = """\
+Local node ID 1, transport knet
+LINK ID 0 udp
+	addr	= 192.168.40.1
+	status:
+		nodeid:          1:	localhost
+		nodeid:          2:	connected
+LINK ID 1 udp
+	addr	= 10.9.0.1
+	status:
+		nodeid:          1:	localhost
+		nodeid:          2:	disconnected
+"""
+
+
+class Linked(Meeting):
+    """A meeting whose peer is in the same process; what it tells arrives as JSON."""
+
+    others: "dict[str, Linked]"
+
+    def __init__(self, identity: Identity, root: Path, both: "dict[str, Linked]") -> None:
+        super().__init__(identity, root, "boot")
+        self.others = both
+        both[identity.node] = self
+
+    def ask(self) -> State:
+        other = self.others.get(self._identity.peer.name)
+        told = json.loads(json.dumps(other._told)) if other else {}
+        reached = frozenset(other._reached) if other else frozenset()
+        self._peer = State("b", (), reached, told)
+        return self._peer
+
+
+def answer(argv: Any, **_: Any) -> Result:
+    text = LINKS if argv[0] == "corosync-cfgtool" else ""
+    return Result(tuple(argv), 0, text, "")
+
+
+def step(tmp_path: Path, node: str, both: "dict[str, Linked]") -> Verification:
+    root = tmp_path / node
+    identity = an_identity(node, platform="debian12-lab")
+    shared = tmp_path / "shared"
+    shared.mkdir(exist_ok=True)
+    (root / "srv").mkdir(parents=True, exist_ok=True)
+    if not (root / "srv/vmdata").exists():
+        (root / "srv/vmdata").symlink_to(shared)
+    lay(root, "proc/mounts", "/dev/drbd0 /srv/vmdata gfs2 rw,noatime 0 0")
+    context = Context(identity, root, answer, Told(), Linked(identity, root, both))
+    return Verification(context, seconds=0.3, most_mib=4)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("firstboot.steps.meet.FIRST_WAIT_S", 0.01)
+
+
+def both_at_once(*applies: Callable[[], None]) -> "list[Optional[BaseException]]":
+    """Run each in a thread to its end; what each died of."""
+    died: list[Optional[BaseException]] = [None] * len(applies)
+
+    def run(number: int) -> None:
+        try:
+            applies[number]()
+        except BaseException as error:  # noqa: BLE001 - also SystemExit is an end
+            died[number] = error
+
+    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(len(applies))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert not any(thread.is_alive() for thread in threads), "they wait for each other for ever"
+    return died
+
+
+class Ring:
+    """fcntl's locks as two nodes have them: within one process the real ones exclude nobody."""
+
+    def __init__(self) -> None:
+        self._owners: dict[int, int] = {}
+        self._changed = threading.Condition()
+
+    def lockf(self, handle: int, what: int, length: int = 0, place: int = 0) -> None:
+        """Lock or unlock one byte, or all of a handle's."""
+        with self._changed:
+            if what == fcntl.LOCK_UN:
+                places = [place] if length else range(locks.RING)
+                for one in places:
+                    if self._owners.get(one) == handle:
+                        del self._owners[one]
+                self._changed.notify_all()
+            else:
+                assert self._changed.wait_for(lambda: place not in self._owners, 10)
+                self._owners[place] = handle
+
+
+def test_both_write_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "lockf", Ring().lockf)
+    both: dict[str, Linked] = {}
+    steps = [step(tmp_path, node, both) for node in ("justinian", "julius")]
+    assert [s.check() for s in steps] == [["the pair was not measured yet"]] * 2
+    assert both_at_once(*(s.apply for s in steps)) == [None, None]
+    assert not any(s.check() for s in steps)
+    texts = [(tmp_path / node / REPORT).read_text() for node in ("justinian", "julius")]
+    assert texts[0] == texts[1]
+    report = json.loads(texts[0])
+    for node in ("justinian", "julius"):
+        assert report[node]["state"]["links"] == {"0": True, "1": False}
+        assert report[node]["state"]["mount_options"] == "rw,noatime"
+        assert report[node]["alone"]["small_writes"] > 0
+        assert report[node]["both"]["write_mib_s"] > 0
+    assert not list((tmp_path / "shared").iterdir()), "nothing is left behind"
+    shown = (tmp_path / "julius" / SUMMARY).read_text()
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "1959" in shown
+
+
+def test_one_that_lost_its_report_takes_the_peers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "lockf", Ring().lockf)
+    both: dict[str, Linked] = {}
+    steps = [step(tmp_path, node, both) for node in ("justinian", "julius")]
+    both_at_once(*(s.apply for s in steps))
+    for lost, kept in (("justinian", "julius"), ("julius", "justinian")):
+        before = (tmp_path / lost / REPORT).read_bytes()
+        (tmp_path / lost / REPORT).unlink()
+        again, other = step(tmp_path, lost, both), step(tmp_path, kept, both)
+        assert not other.check()
+        assert again.check()
+        assert both_at_once(again.apply) == [None]
+        assert (tmp_path / lost / REPORT).read_bytes() == before
+
+
+def test_the_second_may_start_anew_at_any_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed while locking together, the count is wrong once, and right the next time."""
+    ring = Ring()
+    monkeypatch.setattr(fcntl, "lockf", ring.lockf)
+    both: dict[str, Linked] = {}
+    first, second = (step(tmp_path, node, both) for node in ("justinian", "julius"))
+    cut = threading.Event()
+    together = second._together
+
+    def killed() -> "dict[str, Any]":
+        together()  # counted, and nobody will ever know
+        cut.set()
+        raise SystemExit
+
+    monkeypatch.setattr(second, "_together", killed)
+
+    def anew() -> None:
+        assert cut.wait(30)
+        step(tmp_path, "julius", both).apply()
+
+    died = both_at_once(first.apply, second.apply, anew)
+    assert isinstance(died[1], SystemExit)
+    assert (died[0], died[2]) == (None, None)
+    assert (tmp_path / "julius" / REPORT).read_text() == (
+        tmp_path / "justinian" / REPORT
+    ).read_text()
+
+
+def test_locks_that_do_not_hold_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "lockf", lambda *_: None)
+    both: dict[str, Linked] = {}
+    first, second = (step(tmp_path, node, both) for node in ("justinian", "julius"))
+    threading.Thread(target=second.apply, daemon=True).start()
+    (died,) = both_at_once(first.apply)
+    assert isinstance(died, Refused)
+    assert "locks do not hold" in died.evidence
+    assert not (tmp_path / "justinian" / REPORT).exists()
+
+
+def test_locks_are_counted_by_two_processes(tmp_path: Path) -> None:
+    ring = tmp_path / "ring"
+    locks.prepare(ring)
+    code = (
+        "import sys; from pathlib import Path; from firstboot.verification import locks;"
+        "print(locks.measure(Path(sys.argv[1]), 0.5).locks)"
+    )
+    argv = [sys.executable, "-c", code, str(ring)]
+    started = [subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    counts = [int(process.communicate()[0]) for process in started]
+    assert min(counts) > 0
+    assert locks.counted(ring) == sum(counts)
+
+
+def test_a_small_write_that_waits_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, slow = os.pwrite, iter([0.25])
+
+    def pwrite(handle: int, content: bytes, offset: int) -> int:
+        threading.Event().wait(next(slow, 0))
+        return real(handle, content, offset)
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    measured = disk.measure(tmp_path, "x", seconds=0.5, most_mib=64)
+    assert measured.small_longest_ms >= 250
+    assert measured.small_p99_ms <= measured.small_longest_ms
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_full_file_system_is_said_and_nothing_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="No space"):
+        disk.measure(tmp_path, "x", seconds=0.2, most_mib=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [([], 99, 0.0), ([5.0], 99, 5.0), ([float(n) for n in range(1, 101)], 99, 99.0)],
+)
+def test_percentile(values: "list[float]", percent: int, expected: float) -> None:
+    assert disk.percentile(values, percent) == expected
+
+
+def test_shares_of_the_cables(tmp_path: Path) -> None:
+    def count(port: str, sent: int) -> None:
+        lay(tmp_path, f"sys/class/net/{port}/statistics/tx_bytes", f"{sent}\n")
+        lay(tmp_path, f"sys/class/net/{port}/statistics/rx_bytes", "0\n")
+
+    ports = ["eth1", "eth2"]
+    for port in ports:
+        count(port, 100)
+    before = state.traffic(tmp_path, [*ports, "gone"])
+    assert state.shares(before, before) == {"eth1": 0.0, "eth2": 0.0}
+    count("eth1", 400)
+    count("eth2", 200)
+    assert state.shares(before, state.traffic(tmp_path, ports)) == {"eth1": 75.0, "eth2": 25.0}
+
+
+def test_the_summary_says_what_was_not_told() -> None:
+    of: dict[str, Any] = {
+        "alone": {},
+        "both": {"cables": {}},
+        "state": {
+            "mount_options": None,
+            "links": {},
+            "crypto": {"cipher": "", "hash": ""},
+            "ksm_saved_mib": 12.0,
+            "denials": [],
+        },
+    }
+    shown = summary.text(a_pair(), {"justinian": of, "julius": of})
+    assert "not told" in shown
+    assert "KSM saves 12 MiB" in shown
