@@ -63,6 +63,10 @@ def test_what_is_missing_is_named_with_its_home(profile: Path, el9_iso: Path) ->
     output = profile.with_suffix(".iso")
     built = ksbuild("iso", profile, "--source", el9_iso, "-o", output)
     assert built.exit_code == 4
+    # The source says which distribution it is, and so where that has it.
+    address = "https://repo.almalinux.org/almalinux/9/HighAvailability/x86_64/os/"
+    line = f'{{ name = "HighAvailability", url = "{address}" }}'
+    assert f"hint: in install.repositories: {line}" in built.stderr
     assert not output.exists()
     built = ksbuild("iso", profile, "--source", el9_iso, "-o", output, "--offline")
     assert built.exit_code == 0
