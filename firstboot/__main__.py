@@ -14,7 +14,7 @@ from typing import Callable, Optional
 from firstboot import VERSION
 from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
-from firstboot.verbs import collect, converging, looking
+from firstboot.verbs import collect, converging, looking, reset
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
 VERBS: dict[str, Verb] = {
@@ -24,6 +24,7 @@ VERBS: dict[str, Verb] = {
     "why": looking.why,
     "check": looking.check,
     "collect": collect.collect,
+    "reset": reset.reset,
 }
 
 
@@ -57,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("check", help="one line and an exit status for Nagios")
     collecting = commands.add_parser("collect", help="pack what a human needs to find a fault")
     collecting.add_argument("-o", "--output", type=Path, help="default: ksnode-NODE.tar.gz here")
+    again = commands.add_parser("reset", help="start a failed first attempt over")
+    again.add_argument("--node", help="this node's name, typed, so that no other is meant")
+    again.add_argument("--cluster", help="the cluster's name too, once there is data to lose")
     return parser
 
 

@@ -70,6 +70,11 @@ def device(root: Path, identity: Identity) -> Path:
     return root / "dev/disk/by-partuuid" / uuid
 
 
+def is_marked(root: Path, identity: Identity) -> bool:
+    """Whether the data partition is named as one that was erased by consent."""
+    return _name(root, device(root, identity)) == WIPED_NAME
+
+
 def parse_signatures(wipefs_json: str) -> tuple[Signature, ...]:
     """`wipefs -n -J` -> rows; it prints nothing at all where it finds nothing."""
     rows = json.loads(wipefs_json)["signatures"] if wipefs_json.strip() else []

@@ -1,4 +1,4 @@
-"""The few things the world cannot tell: files made once, never removed by the agent."""
+"""The few things the world cannot tell: files made once; only `ksnode reset` removes them."""
 
 from pathlib import Path
 

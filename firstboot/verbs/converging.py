@@ -31,12 +31,12 @@ class Busy(Exception):
 
 def agent(identity: Identity, root: Path, _: argparse.Namespace) -> int:
     """What ksnode.service runs: converge, trying again for ever, then answer the peer."""
-    context, journal = _context(identity, root)
+    context, journal = a_context(identity, root)
     try:
         with alone(root):
             _converge_for_ever(context, journal)
     except Busy as busy:
-        return _say_busy(busy)
+        return say_busy(busy)
     else:  # without the lock: from here on nothing is changed
         _stay(context, journal)
 
@@ -47,9 +47,9 @@ def run_once(identity: Identity, root: Path, arguments: argparse.Namespace) -> i
         return _dry_run(identity, root)
     try:
         with alone(root):
-            return _attempt(*_context(identity, root))
+            return _attempt(*a_context(identity, root))
     except Busy as busy:
-        return _say_busy(busy)
+        return say_busy(busy)
 
 
 @contextlib.contextmanager
@@ -63,12 +63,14 @@ def alone(root: Path) -> Iterator[None]:
         yield
 
 
-def _say_busy(busy: Busy) -> int:
+def say_busy(busy: Busy) -> int:
+    """Tell it; the exit status for it."""
     print(f"ksnode: {busy}", file=sys.stderr)
     return BUSY
 
 
-def _context(identity: Identity, root: Path) -> tuple[Context, Journal]:
+def a_context(identity: Identity, root: Path) -> tuple[Context, Journal]:
+    """All that steps need on this node, and the journal they report to."""
     boot_id = facts.boot_id(root)
     journal = Journal(root, identity, boot_id)
     return Context(identity, root, run, journal, Meeting(identity, root, boot_id)), journal
