@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 from builder.media.source import open_source
-from builder.plan import pair
 from builder.plan.bootmenu import installed_mark
 from builder.plan.disk import LINUX_RESERVED, Partition, data_start, os_partitions
+from builder.plan.pair import pair
 from builder.profile.model import NodeSection, Profile
 from firstboot.node import partition_uuid
 

@@ -19,7 +19,16 @@ RECOGNISED = f"this is {NODE.name} (serial '{NODE.serial}')"
 def write_medium(mode: str, source: Path, folder: Path) -> Path:
     """Write the pair's medium as a user would."""
     made = folder / "pair.iso"
-    argv = [sys.executable, "-m", "builder", "iso", PROFILE, "--mode", mode, "--offline"]
+    argv: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "builder",
+        "iso",
+        PROFILE,
+        "--mode",
+        mode,
+        "--offline",
+    ]
     argv += ["--source", source, "--output", made, "--keys", folder / "keys"]
     subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
     return made

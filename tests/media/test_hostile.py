@@ -154,7 +154,17 @@ def test_killed_at_any_moment(el9_iso: Path, profile: Path, tmp_path: Path, mode
     makes. The part that a killed run leaves goes with the next.
     """
     output = tmp_path / "pair.iso"
-    argv = [sys.executable, "-m", "builder", "iso", profile, "--source", el9_iso, "--mode", mode]
+    argv: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "builder",
+        "iso",
+        profile,
+        "--source",
+        el9_iso,
+        "--mode",
+        mode,
+    ]
     argv += ["--output", output, "--offline", "--force", "--quiet"]
     environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000", "PYTHONPATH": str(ROOT)}
     before, seconds, parts = sha256(el9_iso), 0.0, 0

@@ -33,7 +33,16 @@ def build(demo_source: Path, tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str, keys: str) -> Path:
         made = tmp_path / f"{name}.iso"
-        argv = [sys.executable, "-m", "builder", "iso", profile, "--mode", "oemdrv", "--offline"]
+        argv: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "builder",
+            "iso",
+            profile,
+            "--mode",
+            "oemdrv",
+            "--offline",
+        ]
         argv += ["--source", demo_source, "--output", made, "--keys", tmp_path / keys]
         subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
         return made
@@ -68,7 +77,7 @@ def install(medium: Path, node: str, root: Path) -> str:
         kickstart = bytes(file.read()).decode()
     iso.close()
     put = r"put (/etc/ksbuild/\S+) 0600 <<'(KSBUILD_\w+)'\n(.*?\n)\2\n"
-    files = {path: text for path, _, text in re.findall(put, kickstart, re.DOTALL)}
+    files: dict[str, str] = {path: text for path, _, text in re.findall(put, kickstart, re.DOTALL)}
     for path, text in files.items():
         (root / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
         (root / path.lstrip("/")).write_text(text)
