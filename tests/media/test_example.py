@@ -61,33 +61,3 @@ def test_the_chosen_kickstart_is_found_and_read(
     assert "console=tty0 console=ttyS0,115200n8" in line
     digest = hashlib.sha256(content).hexdigest()
     assert f"kickstart found: {address} sha256={digest} bytes={len(content)}" in said
-
-
-def installed_disk(folder: Path, mark: str) -> Path:
-    """What GRUB looks for on an installed node: an EFI system partition with our mark."""
-    esp, disk = folder / "esp", folder / "disk"
-    with esp.open("xb") as file:
-        file.truncate(64 << 20)
-    subprocess.run(["mkfs.vfat", "-F", "32", esp], check=True, capture_output=True)
-    subprocess.run(["mmd", "-i", esp, "::/EFI", "::/EFI/ksbuild"], check=True)
-    (folder / "mark").write_text("justinian\n")
-    subprocess.run(["mcopy", "-i", esp, folder / "mark", f"::{mark}"], check=True)
-    with disk.open("xb") as file:
-        file.seek(1 << 20)
-        file.write(esp.read_bytes())
-        file.truncate(80 << 20)
-    table = "label: gpt\nstart=2048, size=131072, type=C12A7328-F81F-11D2-BA4B-00A0C93EC93B\n"
-    argv: list[str | Path] = ["sfdisk", "-q", "--wipe", "never", disk]
-    subprocess.run(argv, input=table, text=True, check=True, capture_output=True)
-    return disk
-
-
-def test_an_installed_node_is_started_from_its_disk(medium: Path, tmp_path: Path) -> None:
-    """The medium was left in place: GRUB finds our system, and nobody types anything.
-
-    What it does then is not shown here: Debian's GRUB has no chainloader, EL9's has.
-    """
-    disk = installed_disk(tmp_path, "/EFI/ksbuild/2f0c5a8e-6f5b-4c43-9b9e-7d3a3f0a9d14")
-    with boot(medium, tmp_path, firmware="uefi", attach="usb", disks=[disk]) as machine:
-        said = machine.wait_for("Booting `Start from the local disk'")
-    assert "Command line:" not in said
