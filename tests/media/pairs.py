@@ -19,17 +19,9 @@ RECOGNISED = f"this is {NODE.name} (serial '{NODE.serial}')"
 def write_medium(mode: str, source: Path, folder: Path) -> Path:
     """Write the pair's medium as a user would."""
     made = folder / "pair.iso"
-    argv: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "builder",
-        "iso",
-        PROFILE,
-        "--mode",
-        mode,
-        "--offline",
-    ]
-    argv += ["--source", source, "--output", made, "--keys", folder / "keys"]
+    files: list[str | Path] = [PROFILE, "--source", source, "--output", made]
+    options: list[str | Path] = ["--mode", mode, "--offline", "--keys", folder / "keys"]
+    argv = [sys.executable, "-m", "builder", "iso", *files, *options]
     subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
     return made
 

@@ -33,17 +33,9 @@ def build(demo_source: Path, tmp_path: Path) -> Callable[..., Path]:
 
     def make(name: str, keys: str) -> Path:
         made = tmp_path / f"{name}.iso"
-        argv: list[str | Path] = [
-            sys.executable,
-            "-m",
-            "builder",
-            "iso",
-            profile,
-            "--mode",
-            "oemdrv",
-            "--offline",
-        ]
-        argv += ["--source", demo_source, "--output", made, "--keys", tmp_path / keys]
+        files: list[str | Path] = [profile, "--source", demo_source, "--output", made]
+        options: list[str | Path] = ["--mode", "oemdrv", "--offline", "--keys", tmp_path / keys]
+        argv = [sys.executable, "-m", "builder", "iso", *files, *options]
         subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
         return made
 
