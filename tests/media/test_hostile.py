@@ -154,9 +154,9 @@ def test_killed_at_any_moment(el9_iso: Path, profile: Path, tmp_path: Path, mode
     makes. The part that a killed run leaves goes with the next.
     """
     output = tmp_path / "pair.iso"
-    files: list[str | Path] = [profile, "--source", el9_iso, "--output", output]
+    named: list[str | Path] = [profile, "--source", el9_iso, "--output", output]
     options = ["--mode", mode, "--offline", "--force", "--quiet"]
-    argv = [sys.executable, "-m", "builder", "iso", *files, *options]
+    argv = [sys.executable, "-m", "builder", "iso", *named, *options]
     environment = os.environ | {"SOURCE_DATE_EPOCH": "1700000000", "PYTHONPATH": str(ROOT)}
     before, seconds, parts = sha256(el9_iso), 0.0, 0
 
