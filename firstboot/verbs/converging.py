@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -78,6 +79,7 @@ def a_context(identity: Identity, root: Path) -> tuple[Context, Journal]:
 
 def _attempt(context: Context, journal: Journal) -> int:
     """Converge once; what came of it is in RESULT."""
+    os.sync()  # what a killed agent wrote but did not sync is believed from here on: keep it
     try:
         converge(
             steps(context),

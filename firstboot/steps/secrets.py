@@ -1,0 +1,177 @@
+"""Long-term secrets: made on the nodes, exchanged once, and then the medium opens nothing more.
+
+By the introduction only certificates travel: the second node's request, and the first one's CA and
+signature. The secrets themselves go through sessions of the leaves so made. A node that has stored
+everything says so for ever; one that hears it sets its latch and refuses the introduction. As the
+other then has its leaf, it can follow whenever it comes back (tests/firstboot/test_secrets_faults).
+"""
+
+import base64
+import hashlib
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any, Callable
+
+from firstboot import latches
+from firstboot.engine import Refused, Step
+from firstboot.rendezvous import authority, store
+from firstboot.steps import Context
+from firstboot.steps.meet import wait_for_peer
+
+LEAF, SHARED = "leaf", "shared"  # topics; the second is private
+
+
+class Secrets(Step):
+    """Pair CA, a leaf for each node, corosync's authkey, DRBD's secret, SSH host keys."""
+
+    name = "secrets"
+    barrier = True
+
+    def __init__(self, context: Context, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._context = context
+        self._sleep = sleep
+        self._store = store.Store(context.root)
+        self._first = context.identity.first
+        self._asks = ""  # the second node's request, by this run of the agent
+        self._signed: tuple[str, str] = ("", "")  # the last request signed, and its leaf
+
+    def check(self) -> Sequence[str]:
+        """Whether both nodes are known to have stored everything; tells the peer what is here."""
+        gone = self._store.missing(first=self._first)
+        if self._latched():
+            if gone:
+                raise Refused(
+                    f"both nodes had stored the pair's secrets; gone here: {', '.join(gone)}",
+                    "restore them from a backup, or on the peer: ksnode allow-rejoin",
+                )
+            self._tell_shared()
+            return ()
+        return [*gone, f"{self._context.identity.peer.name} has not said that it stored them all"]
+
+    def apply(self) -> None:
+        """Make what is this node's to make, then give and take until both have all of it."""
+        self._make_own()
+        wait_for_peer(self._context, self.name, self.advance, sleep=self._sleep)
+
+    def advance(self) -> bool:
+        """Take what the peer told, tell what is here; True once both have stored everything.
+
+        Raises Refused when the peer's certificates are not what they should be.
+        """
+        if self._latched():
+            self._tell_shared()
+            return True
+        try:
+            self._exchange_leaf()
+        except authority.NotACertificate as error:
+            peer = self._context.identity.peer.name
+            raise Refused(f"{peer} sent {error}", f"on {peer}: journalctl -u ksnode") from None
+        told = self._context.meeting.heard(SHARED, private=True)
+        self._take_shared(told)
+        mine = self._store.digest(first=self._first)
+        if mine and isinstance(told, dict) and told.get("stored") == mine:
+            ca = hashlib.sha256(self._store.ca.read_bytes()).hexdigest()
+            latches.set_once(
+                self._context.root, latches.SECRETS_STORED, json.dumps({"ca": ca}) + "\n"
+            )
+        self._tell_shared()
+        return self._latched()
+
+    def _latched(self) -> bool:
+        return latches.is_set(self._context.root, latches.SECRETS_STORED)
+
+    def _make_own(self) -> None:
+        """Each file once, in an order in which a cut between any two is mended by going on."""
+        run, at = self._context.run, self._store
+        if not at.key.exists():
+            at.drop_leaf()
+            authority.make_key(run, at.key)
+        sshd = self._context.root / "usr/sbin/sshd"
+        if sshd.exists() and not store.host_keys(self._context.root):
+            run(["ssh-keygen", "-A", "-f", str(self._context.root)])
+        if self._first:
+            self._make_ca()
+            for name, value in _new_shared().items():
+                if not at.secret(name).exists():
+                    at.put(at.secret(name), value)
+
+    def _make_ca(self) -> None:
+        run, at, identity = self._context.run, self._store, self._context.identity
+        if not at.ca_key.exists():
+            at.drop_leaf()
+            at.ca.unlink(missing_ok=True)
+            authority.make_key(run, at.ca_key)
+        if not at.ca.exists():
+            at.drop_leaf()
+            name = f"ksbuild pair {identity.pair.id}"
+            at.put(at.ca, authority.sign_itself(run, at.ca_key, name))
+        if not at.leaf.exists():
+            asked = authority.request(run, at.key, identity.node)
+            at.put(at.leaf, authority.sign(run, at.folder, asked, identity.node))
+
+    def _exchange_leaf(self) -> None:
+        heard = self._context.meeting.heard(LEAF)
+        told = heard if isinstance(heard, dict) else {}
+        answer = self._sign_for(told) if self._first else self._take_leaf(told)
+        self._context.meeting.tell(LEAF, answer)
+
+    def _sign_for(self, told: dict[str, Any]) -> dict[str, str]:
+        """The first node's side: the CA, and the peer's leaf if it asks for one."""
+        asked = told.get("asks")
+        if asked and asked != self._signed[0]:
+            request = authority.pem(asked, "CERTIFICATE REQUEST")
+            name = self._context.identity.peer.name
+            leaf = authority.sign(self._context.run, self._store.folder, request, name)
+            self._signed = (request, leaf)
+        return {"ca": store.text(self._store.ca), "for": self._signed[0], "leaf": self._signed[1]}
+
+    def _take_leaf(self, told: dict[str, Any]) -> dict[str, str]:
+        """The second node's side: a request, as long as it has no leaf of the first node's CA.
+
+        A first node that was installed again has another CA; before the latch it is followed.
+        """
+        run, at, identity = self._context.run, self._store, self._context.identity
+        if at.leaf.exists() and told.get("ca") in (None, store.text(at.ca)):
+            return {"asks": ""}
+        if not self._asks:
+            self._asks = authority.request(run, at.key, identity.node)
+        if told.get("for") == self._asks:
+            ca = authority.pem(told.get("ca"), "CERTIFICATE")
+            leaf = authority.pem(told.get("leaf"), "CERTIFICATE")
+            authority.check_leaf(run, ca, leaf, at.key, identity.node)
+            at.drop_leaf()
+            at.put(at.ca, ca)
+            at.put(at.leaf, leaf)
+            return {"asks": ""}
+        return {"asks": self._asks}
+
+    def _take_shared(self, told: Any) -> None:
+        at = self._store
+        peers = store.valid_host_keys(told)
+        known = at.peer_host_keys
+        if peers is not None and not (known.exists() and store.text(known) == peers):
+            at.put(known, peers)
+        shared = None if self._first else store.valid_shared(told)
+        for name, value in (shared or {}).items():
+            if store.text(at.secret(name)) != value:
+                at.put(at.secret(name), value)
+
+    def _tell_shared(self) -> None:
+        """What is here, the secrets only until both nodes have them."""
+        at = self._store
+        told: dict[str, Any] = {
+            "host_keys": store.host_keys(self._context.root),
+            "stored": at.digest(first=self._first),
+        }
+        if self._first and not self._latched():
+            told.update({name: store.text(at.secret(name)) for name in store.SHARED})
+        self._context.meeting.tell(SHARED, told, private=True)
+
+
+def _new_shared() -> dict[str, str]:
+    return {
+        "authkey": base64.b64encode(secrets.token_bytes(256)).decode(),
+        "drbd": secrets.token_hex(24),
+    }
