@@ -20,7 +20,7 @@ INSTALL_COMMAND = "sudo apt-get install user-mode-linux mmdebstrap kmod fdisk ui
 WANTED = (
     *("bonding", "8021q", "bridge", "br_netfilter", "ipv6", "tun", "veth", "dummy", "sctp"),
     *("drbd", "gfs2", "dlm", "softdog", "loop", "autofs4"),
-    *("hmac", "sha256_generic", "crc32c_generic"),  # asked for by name at run time
+    "hmac",  # DRBD asks for it by name at run time
     *("isofs", "vfat", "nls_cp437", "nls_iso8859-1", "nls_ascii", "nls_utf8"),
     *("dm-mod", "raid1"),  # what a used disk carries
     *("target_core_file", "tcm_loop", "sd_mod"),  # disks with sectors and I/O sizes of our choice
