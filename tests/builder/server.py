@@ -90,6 +90,7 @@ class Server:
         self.stub("curl", 'echo "$@" >>$SERVER/curl')
         self.stub("ip", "exit 0")
         self.stub("ethtool", 'sed "s/^/Permanent address: /" "$SERVER/sys/class/net/$2/permanent"')
+        self.stub("systemctl", 'echo "$@" >>$SERVER/systemctl')
         self.stub("lvm", "exit 0")  # this machine's volumes are none of the server's
         # An image is no whole disk to wipefs, which then spares the table.
         self.stub("wipefs", '[ "$1" != -qa ] || set -- --force "$@"; exec /usr/sbin/wipefs "$@"')

@@ -118,6 +118,30 @@ def test_a_finished_one_is_left_alone_without_the_word(
     assert "ks-unfinished" in after, "a power cut from here on needs no typed word again"
 
 
+def test_a_disc_left_in_is_ejected_once_an_hour(server: Server, example: Plan) -> None:
+    """A drive that takes it in again would have the server start over and over."""
+    image = server.add_disk("sda", 950)
+    assert server.run(example.either).success
+    sfdisk(image, "--part-label", "5", "ks-root")
+    hook = server.root / "run/initramfs/usr/lib/dracut/hooks/shutdown/99anaconda-eject.sh"
+    hook.parent.mkdir(parents=True)
+    (server.root / "dev/sr0").touch()
+    (server.root / "dev/disk/by-label").mkdir()
+    (server.root / "dev/disk/by-label/KSBUILD").symlink_to("../../sr0")
+    restarted = server.root / "systemctl"
+    now, restarts = 1_800_000_000, 0
+    for later, ejects in ((0, True), (300, False), (3000, False), (3601, True), (-9999, False)):
+        server.stub("date", f"echo {now + later}")
+        outcome = server.run(example.either)
+        assert ("in 60 seconds the disc is ejected" in outcome.said) == ejects, later
+        assert ("but a note of this was written" in outcome.said) == ejects
+        if not ejects:
+            refused(outcome, "carries justinian of this pair already")
+        restarts += ejects
+        assert restarted.read_text() == "reboot\n" * restarts
+    assert hook.read_text().endswith(f"eject {server.root}/dev/sr0\n")
+
+
 @pytest.mark.parametrize("change", ["strip", "system", "disk"])
 def test_a_changed_profile_or_disk_never_orphans_the_data(
     server: Server, example: Plan, changed: Callable[..., Plan], change: str
