@@ -35,9 +35,10 @@ class Side:
     """A node's data partition as the node saw it, and its latches.
 
     Of OURS alone: `just_created` metadata never had data; `uuids` are its generations else, 16 hex
-    digits each; `file_system` tells of a GFS2 with this pair's lock table. `started` is what the
-    partition was, "blank" or "wiped", when this installation began to use it (latch seed-started),
-    or "ours"; `data_exists` is the latch of that name. `seen` is for people.
+    digits each, or none where they were not asked for and DRBD compares them when it connects;
+    `file_system` tells of a GFS2 with this pair's lock table. `started` is what the partition was,
+    "blank" or "wiped", when this installation began to seed it (latch seed-started), or "ours";
+    `data_exists` is the latch of that name. `seen` is for people.
     """
 
     content: Content
@@ -66,12 +67,16 @@ class SeedPermit:
 
 @dataclass(frozen=True)
 class Decision:
-    """What to do; of STOP the evidence and the way out, of SEED alone the permit."""
+    """What to do; of STOP the evidence and the way out, of SEED alone the permit.
+
+    `data_exists`: the pair has data, and nothing may ever create it again.
+    """
 
     action: Action
     evidence: str = ""
     way_out: str = ""
     permit: Optional[SeedPermit] = None
+    data_exists: bool = False
 
 
 LOOK = "compare both nodes with: wipefs -n and drbdadm get-gi vmdata; docs: disaster"
@@ -97,7 +102,7 @@ def decide(first: bool, mine: Side, peers: Optional[Side]) -> Decision:
                 "this pair's data existed, and neither partition holds it:"
                 f" here {mine.seen}; the peer {peers.seen}"
             )
-        return Decision(_take_part(mine))
+        return Decision(_take_part(mine), data_exists=True)
     if not first:
         return Decision(_take_part(mine))
     skip = _blank_so_far(mine) and _blank_so_far(peers)
@@ -133,8 +138,6 @@ def _trouble(who: str, side: Side) -> Optional[Decision]:
         return _stop(
             f"the data partition of {who} is neither blank nor this pair's: {side.seen}", ERASE
         )
-    if side.data_exists and side.content is not Content.OURS:
-        return _stop(f"{who} held this pair's data, and its partition does no more: {side.seen}")
     if side.just_created and side.file_system and side.started is None:
         return _stop(
             f"{who} has this pair's file system under metadata that knows of no data: {side.seen}"
@@ -144,7 +147,8 @@ def _trouble(who: str, side: Side) -> Optional[Decision]:
 
 def _strangers(mine: Side, peers: Side) -> Optional[Decision]:
     """Two generations of data that have nothing in common, or one that nobody answers for."""
-    related = bool(set(mine.uuids) & set(peers.uuids))
+    unasked = any(_holds(side) and not side.uuids for side in (mine, peers))
+    related = unasked or bool(set(mine.uuids) & set(peers.uuids))
     if _holds(mine) and _holds(peers) and not related:
         return _stop(
             "the two partitions carry generations of data that are not related:"
@@ -172,10 +176,8 @@ def side_to_json(side: Side) -> dict[str, Any]:
     return {**asdict(side), "content": side.content.value, "uuids": list(side.uuids)}
 
 
-def side_from_json(told: Any) -> Optional[Side]:
-    """What the peer told; None when it told nothing. What makes no sense is UNKNOWN, so stops."""
-    if told is None:
-        return None
+def side_from_json(told: Any) -> Side:
+    """What the peer told. What makes no sense is UNKNOWN, so stops."""
     try:
         side = Side(**{**told, "content": Content(told["content"]), "uuids": tuple(told["uuids"])})
     except (TypeError, KeyError, ValueError):
