@@ -10,9 +10,11 @@ from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException
 
 from builder.media.errors import MediumError
+from builder.media.iso9660 import Streamed
 
 AGAIN = "build it again; if this stays so, the disk or memory is at fault"
 Names = Literal["rr_path", "joliet_path"]
+_CHUNK = 1024 * 1024
 
 
 @contextlib.contextmanager
@@ -57,3 +59,24 @@ def compare(iso: PyCdlib, path: Path, name: str, content: bytes, names: Names = 
     """
     if read(iso, path, name, names) != content:
         raise MediumError(f"{path}: {name} differs from what was written", AGAIN)
+
+
+def compare_stream(iso: PyCdlib, path: Path, name: str, wanted: Streamed, *, skip: int = 0) -> None:
+    """Refuse a medium whose file holds anything but what `wanted` streams, from `skip` bytes on.
+
+    A piece at a time: EL9's initrd is larger than all the memory a build may take.
+
+    Raises:
+        MediumError: it differs, or cannot be read.
+    """
+    try:
+        with iso.open_file_from_iso(rr_path=f"/{name}") as there:
+            same = there.length() == wanted.length
+            there.seek(skip)
+            wanted.stream.seek(skip)
+            while same and (piece := there.read(_CHUNK)):
+                same = piece == wanted.stream.read(_CHUNK)
+    except PyCdlibException as error:
+        raise MediumError(f"{path}: {name} cannot be read ({error})", AGAIN) from error
+    if not same:
+        raise MediumError(f"{path}: {name} differs from the source's", AGAIN)

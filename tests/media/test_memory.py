@@ -1,0 +1,61 @@
+"""`ksbuild iso` needs no more memory for a large source than for a small one, in any mode."""
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tests.media.patch.conftest import tiny_tree
+from tests.media.sources import ROOT, efiboot, master
+
+__all__ = ["tiny_tree"]
+
+MEBIBYTE = 1024 * 1024
+MEASURED = r"""
+    import re, sys
+    from pathlib import Path
+    from builder.cli import main
+
+    main(sys.argv[1:], standalone_mode=False)
+    # Not ru_maxrss, which a process takes over from the one that started it.
+    print(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.fixture(scope="module")
+def sources(tiny_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """The same source with a small initrd, and with one larger than all the memory allowed."""
+    folder = tmp_path_factory.mktemp("sources")
+    initrd = tiny_tree / "images/pxeboot/initrd.img"
+    before, made = initrd.read_bytes(), []
+    for mebibytes in (1, 200):
+        with initrd.open("wb") as file:
+            file.truncate(mebibytes * MEBIBYTE)
+        efiboot(tiny_tree)
+        made.append(folder / f"{mebibytes}.iso")
+        master(tiny_tree, made[-1])
+    initrd.write_bytes(before)
+    return made
+
+
+@pytest.mark.parametrize("mode", ["patch", "boot", "oemdrv"])
+def test_peak(sources: list[Path], tmp_path: Path, mode: str) -> None:
+    peaks = []
+    for source in sources:
+        options = [
+            "iso",
+            "profiles/example.toml",
+            "--mode",
+            mode,
+            "--offline",
+            "--quiet",
+            "--force",
+        ]
+        files = ["--source", source, "--output", tmp_path / "out.iso", "--keys", tmp_path / "keys"]
+        argv = [sys.executable, "-c", textwrap.dedent(MEASURED), *options, *map(str, files)]
+        done = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True)
+        peaks.append(int(done.stdout.split()[-1]) // 1024)
+    assert max(peaks) < 100
+    assert abs(peaks[1] - peaks[0]) < 5
