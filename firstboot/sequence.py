@@ -4,10 +4,12 @@ from firstboot.engine import Step
 from firstboot.steps import Context
 from firstboot.steps.crossover import CrossoverBond
 from firstboot.steps.firewall import Firewall
+from firstboot.steps.host import Host
 from firstboot.steps.meet import Rendezvous
 from firstboot.steps.preflight import Preflight
+from firstboot.steps.uplink import Uplink
 
-SEQUENCE = (Preflight, Firewall, CrossoverBond, Rendezvous)
+SEQUENCE = (Preflight, Firewall, Uplink, Host, CrossoverBond, Rendezvous)
 
 
 def steps(context: Context) -> tuple[Step, ...]:

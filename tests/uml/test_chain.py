@@ -54,7 +54,8 @@ def met(pair: TestPair, installed: list[Verdict]) -> list[dict[str, bytes]]:
 
 
 def read_node(pair: TestPair, server: Server) -> dict[str, bytes]:
-    paths = [STATE, "/etc/NetworkManager", "/etc/ksbuild"]
+    own = ("NetworkManager", "ksbuild", "hosts", "chrony.conf", "ssh", "sysctl.d", "udev/rules.d")
+    paths = [STATE, *(f"/etc/{name}" for name in own)]
     return read_files(pair.images, server.disk, pair.root_number(server), paths)
 
 
@@ -92,7 +93,8 @@ def test_both_agents_met_on_the_same_plan(pair: TestPair, met: list[dict[str, by
     for verdict in verdicts:
         steps = {name: step["event"] for name, step in verdict["steps"].items()}
         assert steps.pop("crossover") in {"done", "ok"}  # ok: it took a second attempt
-        assert steps == {"preflight": "ok", "firewall": "absent", "rendezvous": "done"}
+        ours = {"uplink": "done", "host": "done"}
+        assert steps == {"preflight": "ok", "firewall": "absent", "rendezvous": "done", **ours}
 
 
 def test_the_node_runs_what_the_builder_renders(
@@ -110,8 +112,8 @@ def test_a_complete_node_boots_alone_and_stays_complete(
     server = pair.servers[0]
     server.outlet.switch_on()
     machine = server.outlet.machine
-    machine.wait_console("ksnode: crossover: ok", MEET_S)
-    machine.wait_console("ksnode: rendezvous: ok", MEET_S)
+    for step in ("uplink", "host", "crossover", "rendezvous"):
+        machine.wait_console(f"ksnode: {step}: ok", MEET_S)
     machine.shut_down()
     again = read_node(pair, server)
     assert again[f"{STATE}/RESULT"] == met[0][f"{STATE}/RESULT"]

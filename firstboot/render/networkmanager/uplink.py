@@ -37,7 +37,12 @@ class Bridged:
 
 def render(identity: Identity) -> tuple[ConfigFile, ...]:
     """Every profile of the uplink."""
-    return tuple(keyfile(sections) for sections in _profiles(identity))
+    return (*carriers(identity), *(keyfile(sections) for sections in _bridges(identity)))
+
+
+def carriers(identity: Identity) -> tuple[ConfigFile, ...]:
+    """The profiles that the others lie on: the ports', and their bond's."""
+    return tuple(keyfile(sections) for sections in _carriers(identity))
 
 
 def bridges(identity: Identity) -> tuple[Bridged, ...]:
@@ -51,23 +56,30 @@ def connection_of(bridge: str) -> str:
     return f"ks-{bridge}"
 
 
+def carrier_connection(identity: Identity) -> str:
+    """The id of the profile that the VLANs lie on: the bond's, or the one port's."""
+    return f"ks-{UPLINK}" if len(identity.me.uplink.ports) > 1 else f"ks-{UPLINK}-port1"
+
+
 def _address(identity: Identity, bridge: Bridge) -> Optional[str]:
     return bridge.addresses[0 if identity.first else 1] if bridge.addresses else None
 
 
-def _profiles(identity: Identity) -> Iterator[Sections]:
-    bonded = len(identity.me.uplink.ports) > 1
-    untagged = identity.pair.uplink.vlan is None
-    into_bridge = {"master": BRIDGE, "slave_type": "bridge"} if untagged else {}
+def _bridges(identity: Identity) -> Iterator[Sections]:
     for bridge in bridges(identity):
         yield _bridge(identity, bridge)
         if bridge.vlan is not None:
             yield _vlan(identity, bridge.name, bridge.vlan)
-    if bonded:
-        yield _bond(identity, into_bridge)
-        into_bridge = {"master": UPLINK, "slave_type": "bond"}
+
+
+def _carriers(identity: Identity) -> Iterator[Sections]:
+    untagged = identity.pair.uplink.vlan is None
+    into = {"master": BRIDGE, "slave_type": "bridge"} if untagged else {}
+    if len(identity.me.uplink.ports) > 1:
+        yield _bond(identity, into)
+        into = {"master": UPLINK, "slave_type": "bond"}
     for number, mac in enumerate(identity.me.uplink.ports, start=1):
-        yield _port(identity, number, mac, into_bridge)
+        yield _port(identity, number, mac, into)
 
 
 def _bridge(identity: Identity, bridge: Bridged) -> Sections:
@@ -96,8 +108,7 @@ def _bridge(identity: Identity, bridge: Bridged) -> Sections:
 
 
 def _vlan(identity: Identity, bridge: str, vlan: int) -> Sections:
-    name, bonded = f"{UPLINK}.{vlan}", len(identity.me.uplink.ports) > 1
-    parent = f"ks-{UPLINK}" if bonded else f"ks-{UPLINK}-port1"
+    name, parent = f"{UPLINK}.{vlan}", carrier_connection(identity)
     return {
         "connection": connection(
             identity,
