@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builder.media.patch.medium import patch_medium
+from tests.media.patch.test_folder import NAMES, written
 from tests.media.patch.trees import WHEN, address, bootable_tree
 from tests.media.qemu import Attachment, Firmware, Machine, boot
 
@@ -20,10 +21,18 @@ class Medium:
     kickstart: bytes
 
 
-@pytest.fixture(params=[40_000, 900_000], ids=["in the padding", "grown"])
+@pytest.fixture(
+    params=[(40_000, False), (900_000, False), (40_000, True)],
+    ids=["in the padding", "grown", "packages"],
+)
 def medium(request: pytest.FixtureRequest, bootable: Path, tmp_path: Path) -> Medium:
-    """A medium that starts node-b after a second; its kickstarts have this many bytes."""
-    return _medium(bootable, tmp_path, request.param)
+    """A medium that starts node-b after a second: bytes of its kickstarts, and a folder or not."""
+    return _medium(bootable, tmp_path, *request.param)
+
+
+@pytest.fixture
+def medium_with_packages(bootable: Path, tmp_path: Path) -> Medium:
+    return _medium(bootable, tmp_path, 60_000, packages=True)
 
 
 @pytest.fixture
@@ -31,10 +40,11 @@ def small_medium(bootable: Path, tmp_path: Path) -> Medium:
     return _medium(bootable, tmp_path, 60_000)
 
 
-def _medium(source: Path, folder: Path, bytes_each: int) -> Medium:
+def _medium(source: Path, folder: Path, bytes_each: int, packages: bool = False) -> Medium:
     tree = bootable_tree(source, "node-b", bytes_each=bytes_each)
-    done = patch_medium(folder / "medium.iso", tree, source, when=WHEN)
-    assert bool(done.grown) == (bytes_each > 500_000)
+    extras = written(folder / "here", NAMES) if packages else {}
+    done = patch_medium(folder / "medium.iso", tree, source, when=WHEN, extras=extras)
+    assert bool(done.grown) == (packages or bytes_each > 500_000)
     return Medium(folder / "medium.iso", tree["node-b.ks"])
 
 
@@ -55,6 +65,15 @@ def test_starts_and_finds_its_kickstart(
 ) -> None:
     with boot(small_medium.path, tmp_path, firmware=firmware, attach=attach) as machine:
         assert_found(machine, small_medium.kickstart)
+
+
+@pytest.mark.parametrize(("firmware", "attach"), [("bios", "usb"), ("uefi", "cd")])
+def test_starts_with_packages_on_it(
+    medium_with_packages: Medium, tmp_path: Path, firmware: Firmware, attach: Attachment
+) -> None:
+    """The path tables lie elsewhere there, which isolinux and GRUB may look at."""
+    with boot(medium_with_packages.path, tmp_path, firmware=firmware, attach=attach) as machine:
+        assert_found(machine, medium_with_packages.kickstart)
 
 
 @pytest.mark.slow
