@@ -20,7 +20,10 @@ from builder.profile.model import NodeSection, Profile
 from firstboot.node import Pair, partition_uuid
 
 # What a node needs from the operating system for the steps the agent has today.
-PACKAGES = ("@core", "NetworkManager", "chrony", "firewalld", "iproute", "openssl", "python3")
+PACKAGES = (
+    *("@core", "NetworkManager", "chrony", "firewalld", "iproute", "openssl"),
+    *("policycoreutils-python-utils", "python3"),
+)
 
 # Where Anaconda has the medium that inst.stage2= names, be it a disc or a stick.
 MEDIUM_TREE = "file:///run/install/repo"
@@ -79,11 +82,11 @@ def render(
     nodes: Sequence[NodeSection],
     pair: Pair,
     payload: Payload,
+    *,
+    extras: str = "",
 ) -> str:
     """The kickstart for whichever of `nodes` it is started on.
 
-    *,
-    extras: str = "",
     `extras` is the folder on the medium with further packages, if there is one. Raises
     KickstartError when the installer would not take it.
     """
@@ -105,12 +108,12 @@ def render(
         medium_tree=MEDIUM_TREE,
         web_repositories=web_repositories(profile),
         payload=payload,
+        extras=extras,
     )
     handler = parse(text)
     _compare(handler, text, nodes)
     _compare_repositories(handler, profile, extras)
     return text
-        extras=extras,
 
 
 def describe(templates: jinja2.Environment, profile: Profile) -> str:
@@ -125,15 +128,15 @@ def languages(locale: str) -> str:
     return re.split(r"[.@]", locale)[0]
 
 
-def web_repositories(profile: Profile) -> list[str]:
-    """Addresses of the installation's package repositories that are reached over the network."""
-    install = profile.install
 def from_medium(profile: Profile) -> Profile:
     """The profile without what is reached over the network, for a medium that has all packages."""
     install = profile.install.model_copy(update={"url": None, "repositories": []})
     return profile.model_copy(update={"install": install})
 
 
+def web_repositories(profile: Profile) -> list[str]:
+    """Addresses of the installation's package repositories that are reached over the network."""
+    install = profile.install
     urls = [install.url, *(repository.url for repository in install.repositories)]
     return [url for url in urls if url is not None and url.startswith("http")]
 
