@@ -67,7 +67,7 @@ class Installed:
 
     def leave_note(self, seconds: int) -> None:
         """A note of that time, as %pre leaves it."""
-        self._note(b"ksbuild ejected %d\n".ljust(4096, b"\0") % seconds)
+        self._note((b"ksbuild ejected %d\n" % seconds).ljust(4096, b"\0"))
 
     def _note(self, text: bytes) -> bytes:
         (bios,) = (part for part in partitions(self.disk) if part.name == "ks-biosboot")
