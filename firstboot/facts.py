@@ -91,6 +91,39 @@ def host_name(root: Path) -> str:
     return _word(root / "proc/sys/kernel/hostname")
 
 
+def module_version(run: Run, root: Path, module: str) -> Optional[str]:
+    """Version of a kernel module, loaded or to be had, "" where it has none; None: there is none.
+
+    `root` as elsewhere; modinfo looks below the running kernel's own folder.
+    """
+    loaded = root / "sys/module" / module
+    if loaded.is_dir():
+        return _word(loaded / "version") if (loaded / "version").exists() else ""
+    found = run(["modinfo", "-F", "version", module], ok=(0, 1))
+    return None if found.returncode else found.stdout.strip()
+
+
+def virtualizes(root: Path) -> bool:
+    """Whether the processor can run guests."""
+    if (root / "dev/kvm").exists():
+        return True
+    flags = {word for line in _lines(root / "proc/cpuinfo", "flags") for word in line.split()}
+    return bool(flags & {"vmx", "svm"})
+
+
+def selinux(root: Path) -> str:
+    """Either "enforcing", "permissive" or "disabled", as the kernel runs it."""
+    try:
+        return "enforcing" if _word(root / "sys/fs/selinux/enforce") == "1" else "permissive"
+    except FileNotFoundError:
+        return "disabled"
+
+
+def _lines(path: Path, key: str) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line.split(":")[0].strip() == key]
+
+
 def free_mib(folder: Path) -> int:
     """MiB that root may still write there."""
     left = os.statvfs(folder)

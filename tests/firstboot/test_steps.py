@@ -70,6 +70,10 @@ def lay_disk(root: Path, start: int) -> None:
 def lay_machine(root: Path, *, name: str = "justinian", serial: str = "CZC1") -> None:
     lay(root, "proc/sys/kernel/hostname", name)
     lay(root, "sys/class/dmi/id/product_serial", serial)
+    for module, version in (("drbd", "9.2.14"), ("gfs2", ""), ("dlm", "")):
+        lay(root, f"sys/module/{module}/version", version)
+    lay(root, "sys/fs/selinux/enforce", "1")
+    lay(root, "proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vme vmx ssse3")
 
 
 def lay_bond(root: Path, *, ports: str = "eno1 eno2", mtu: int = 9000) -> None:
