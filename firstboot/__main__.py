@@ -14,7 +14,7 @@ from typing import Callable, Optional
 from firstboot import VERSION
 from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
-from firstboot.verbs import collect, converging, looking, reset
+from firstboot.verbs import collect, converging, gate, looking, reset
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
 VERBS: dict[str, Verb] = {
@@ -24,6 +24,7 @@ VERBS: dict[str, Verb] = {
     "why": looking.why,
     "check": looking.check,
     "collect": collect.collect,
+    "gate": gate.pass_gate,
     "reset": reset.reset,
 }
 
@@ -61,6 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("reset", help="start a failed first attempt over")
     again.add_argument("--node", help="this node's name, typed, so that no other is meant")
     again.add_argument("--cluster", help="the cluster's name too, once there is data to lose")
+    passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
+    passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser
 
 

@@ -14,11 +14,13 @@ from firstboot.render import fencedevice
 from firstboot.render.fencedevice import Device
 
 PATH = PurePosixPath("/etc/ksbuild/cib.xml")
+# The ids of attribute sets are those pcs and crm_resource would look for.
 # Older than every EL9's and Debian 12's pacemaker: a CIB of a newer feature set is refused
 # ("Protocol not supported"), an older one is taken. 3.7 is the first with the roles' present names.
 FEATURE_SET, SCHEMA = "3.10.0", "pacemaker-3.7"
 DRBD, DLM, MOUNT = "ks-drbd", "ks-dlm", "ks-vmdata"
-DRBD_CLONE, DLM_CLONE, MOUNT_CLONE = CLONES = ("ks-drbd-clone", "ks-dlm-clone", "ks-vmdata-clone")
+DRBD_CLONE, DLM_CLONE, MOUNT_CLONE = f"{DRBD}-clone", f"{DLM}-clone", f"{MOUNT}-clone"
+CLONES = {DRBD_CLONE: DRBD, DLM_CLONE: DLM, MOUNT_CLONE: MOUNT}  # and what each is a clone of
 DEVICE = "/dev/drbd0"
 MOUNT_OPTIONS = ("noatime", "nodiratime")
 RETRY_S = 600
@@ -208,7 +210,7 @@ def _clone(id_: str, primitive: ET.Element, meta: Mapping[str, str]) -> ET.Eleme
     clone = ET.Element("clone", {"id": id_})
     every = {"clone-max": "2", "clone-node-max": "1", "interleave": "true"}
     meta = {**every, **meta, "target-role": "Stopped"}
-    clone.append(_pairs("meta_attributes", f"{id_}-meta", meta))
+    clone.append(_pairs("meta_attributes", f"{id_}-meta_attributes", meta))
     clone.append(primitive)
     return clone
 
@@ -218,7 +220,7 @@ def _primitive(
 ) -> ET.Element:
     primitive = ET.Element("primitive", {"id": id_, **kind})
     if attributes:
-        primitive.append(_pairs("instance_attributes", f"{id_}-attributes", attributes))
+        primitive.append(_pairs("instance_attributes", f"{id_}-instance_attributes", attributes))
     holder = ET.SubElement(primitive, "operations")
     for operation in operations:
         name = f"{id_}-{operation['name']}-{operation['interval']}"

@@ -81,6 +81,7 @@ def options(device: FenceDevice) -> dict[str, str]:
         found["ssl_insecure"] = "1"  # a BMC signs its certificate itself
     else:
         found["lanplus"] = "1"  # fence_ipmilan's default is IPMI 1.5, without encryption
+        found["privlvl"] = "operator"  # enough for the power; its default asks for more
     return found
 
 

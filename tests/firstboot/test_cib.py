@@ -16,6 +16,7 @@ from tests.firstboot.clusterlab import UP_TO_DATE, online, shut_down, simulate, 
 from tests.firstboot.conftest import a_pair, an_identity
 
 BOTH = (UP_TO_DATE, UP_TO_DATE)
+IPMI = {"ip": "bmc", "lanplus": "1", "privlvl": "operator"}
 SCRIPT = "/usr/local/libexec/ksbuild/fence-"
 TIMEOUTS = " ".join(
     f"pcmk_{action}_timeout=60s" for action in ("reboot", "off", "on", "status", "monitor")
@@ -24,11 +25,11 @@ CLONE = "clone-max=2 clone-node-max=1 interleave=true target-role=Stopped"
 PCS = f"""
 property set stonith-enabled=true no-quorum-policy=freeze stonith-timeout=60s
 resource defaults update resource-stickiness=100 failure-timeout=600s
-stonith create ks-fence-justinian-1 fence_ipmilan ip=10.0.1.1 username=ksfence lanplus=1 \
- password_script={SCRIPT}justinian-1 pcmk_host_list=justinian {TIMEOUTS} pcmk_delay_base=10s \
+stonith create ks-fence-justinian-1 fence_ipmilan ip=10.0.1.1 username=ksfence \
+ lanplus=1 privlvl=operator password_script={SCRIPT}justinian-1 pcmk_host_list=justinian {TIMEOUTS} pcmk_delay_base=10s \
  op start timeout=60s op monitor interval=60s timeout=60s
-stonith create ks-fence-julius-1 fence_ipmilan ip=10.0.1.2 username=ksfence lanplus=1 \
- password_script={SCRIPT}julius-1 pcmk_host_list=julius {TIMEOUTS} \
+stonith create ks-fence-julius-1 fence_ipmilan ip=10.0.1.2 username=ksfence \
+ lanplus=1 privlvl=operator password_script={SCRIPT}julius-1 pcmk_host_list=julius {TIMEOUTS} \
  op start timeout=60s op monitor interval=60s timeout=60s
 resource create --no-default-ops ks-drbd ocf:linbit:drbd drbd_resource=vmdata \
  adjust_master_score="0 0 1000 10000" op start timeout=240s op promote timeout=90s \
@@ -207,8 +208,8 @@ def test_timeouts_grow_and_intervals_stay() -> None:
 @pytest.mark.parametrize(
     ("device", "agent", "options"),
     [
-        (("ilo4", "bmc", 6230), "fence_ilo4", {"ip": "bmc", "ipport": "6230", "lanplus": "1"}),
-        (("ilo5", "bmc", None), "fence_ilo5", {"ip": "bmc", "lanplus": "1"}),
+        (("ilo4", "bmc", 6230), "fence_ilo4", {**IPMI, "ipport": "6230"}),
+        (("ilo5", "bmc", None), "fence_ilo5", IPMI),
         (("redfish", "bmc", None), "fence_redfish", {"ip": "bmc", "ssl_insecure": "1"}),
     ],
 )
