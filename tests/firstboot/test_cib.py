@@ -26,7 +26,8 @@ PCS = f"""
 property set stonith-enabled=true no-quorum-policy=freeze stonith-timeout=60s
 resource defaults update resource-stickiness=100 failure-timeout=600s
 stonith create ks-fence-justinian-1 fence_ipmilan ip=10.0.1.1 username=ksfence \
- lanplus=1 privlvl=operator password_script={SCRIPT}justinian-1 pcmk_host_list=justinian {TIMEOUTS} pcmk_delay_base=10s \
+ lanplus=1 privlvl=operator password_script={SCRIPT}justinian-1 pcmk_host_list=justinian \
+ {TIMEOUTS} pcmk_delay_base=10s \
  op start timeout=60s op monitor interval=60s timeout=60s
 stonith create ks-fence-julius-1 fence_ipmilan ip=10.0.1.2 username=ksfence \
  lanplus=1 privlvl=operator password_script={SCRIPT}julius-1 pcmk_host_list=julius {TIMEOUTS} \
