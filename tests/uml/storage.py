@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from builder.plan import pair
+from builder.plan.pair import pair
 from builder.profile.load import load
 from firstboot.node import SCHEMA, Identity, Pair, partition_uuid, to_json
 from tests.firstboot.conftest import a_ca, a_leaf

@@ -7,7 +7,9 @@ import json
 import os
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from firstboot import facts, latches
 from firstboot.commands import CommandError, Result, run
@@ -27,23 +29,25 @@ def say(word: str, what: object) -> None:
     print(f"storage: {word}: {json.dumps(what)}", flush=True)
 
 
-def noted(argv: "list[str]", **options: object) -> Result:
+def noted(argv: Sequence[str], **options: Any) -> Result:
     """Every command, and a pause where the test asks for a cut: CUT holds its first words."""
     words = " ".join(argv)
     cut = os.environ.get("CUT", "")
     if cut and words.startswith(cut):
         say("cut", words)
         if os.environ.get("AFTER"):
-            run(argv, **options)  # type: ignore[arg-type]
+            run(argv, **options)
             say("did", words)
         time.sleep(3600)
     say("ran", words)
-    return run(argv, **options)  # type: ignore[arg-type]
+    return run(argv, **options)
 
 
 def report(step: str, event: str, detail: str = "") -> None:
-    """As the journal does."""
+    """As the journal does; while waiting also what the kernel says."""
     print(f"ksnode: {step}: {event}: {detail}", flush=True)
+    if event == "waiting":
+        say("proc", Path("/proc/drbd").read_text() if Path("/proc/drbd").exists() else "")
 
 
 def main() -> None:
