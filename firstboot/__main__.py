@@ -14,7 +14,7 @@ from typing import Callable, Optional
 from firstboot import VERSION
 from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
-from firstboot.verbs import collect, converging, gate, looking, reset
+from firstboot.verbs import collect, converging, gate, looking, reset, startalone
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
 VERBS: dict[str, Verb] = {
@@ -25,6 +25,7 @@ VERBS: dict[str, Verb] = {
     "check": looking.check,
     "collect": collect.collect,
     "gate": gate.pass_gate,
+    "start-alone": startalone.start_alone,
     "reset": reset.reset,
 }
 
@@ -62,6 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("reset", help="start a failed first attempt over")
     again.add_argument("--node", help="this node's name, typed, so that no other is meant")
     again.add_argument("--cluster", help="the cluster's name too, once there is data to lose")
+    going_on = commands.add_parser("start-alone", help="go on while the other node is off")
+    going_on.add_argument("peer", help="its name, typed by whoever has seen that it is off")
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

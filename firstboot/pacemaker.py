@@ -1,6 +1,6 @@
 """The cluster as it runs: crm_mon's and cibadmin's XML as values, and the commands that change it.
 
-Parsing is pure. What changes the cluster stands here once each: load(), release(), clean_up().
+Parsing is pure. What changes the cluster stands here, once each.
 """
 
 import xml.etree.ElementTree as ET
@@ -21,13 +21,15 @@ CHANGE_TIMEOUT_S = 60.0
 class Cluster:
     """What pacemaker says of the pair; nodes and resources by name.
 
-    `active` are (resource, node, role), a clone's instances under its primitive's name; `watched`
-    are (resource, node) whose last recurring monitor was good; `stopped` are the clones that are
-    told to be so (target-role); `failures` are for people.
+    `unclean` are nodes that are to be fenced before anything else happens; `active` are (resource,
+    node, role), a clone's instances under its primitive's name; `watched` are (resource, node)
+    whose last recurring monitor was good; `stopped` are the clones that are told to be so
+    (target-role); `failures` are for people.
     """
 
     quorate: bool
     online: frozenset[str]
+    unclean: frozenset[str]
     active: frozenset[tuple[str, str, str]]
     watched: frozenset[tuple[str, str]]
     stopped: frozenset[str]
@@ -54,6 +56,11 @@ def parse(text: str) -> Cluster:
             node.get("name", "")
             for node in root.iterfind("nodes/node")
             if node.get("online") == "true" and node.get("pending") != "true"
+        ),
+        unclean=frozenset(
+            node.get("name", "")
+            for node in root.iterfind("nodes/node")
+            if node.get("unclean") == "true"
         ),
         active=frozenset(
             (resource.get("id", ""), node.get("name", ""), resource.get("role", ""))
@@ -120,6 +127,17 @@ def release(run: Run, clone: str) -> None:
 def clean_up(run: Run, resource: str) -> None:
     """Forget a resource's failures, so that it is tried again."""
     _change(run, "crm_resource", "--cleanup", "--resource", resource)
+
+
+def wait_for_nobody(run: Run) -> None:
+    """Let this node be a cluster of its own until it stops, as `pcs quorum unblock` does."""
+    _change(run, "corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1")
+
+
+def promote_once(run: Run, node: str) -> None:
+    """Have DRBD promoted on a node whose data may be old: DRBD then fences the peer, or refuses."""
+    score = ("--promotion", cib.DRBD, "--lifetime", "reboot", "--update", "1")
+    _change(run, "crm_attribute", "--node", node, *score)
 
 
 def start_units(run: Run) -> None:

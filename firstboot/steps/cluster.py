@@ -111,8 +111,7 @@ class ClusterUp(Step):
         if unmade and not latches.is_set(self._context.root, latches.COMPLETE):
             raise Refused(
                 f"the cluster holds resources, and not the pair's: {'; '.join(unmade[:5])}",
-                "cibadmin --query; if nothing in it is needed: pcs cluster stop --all, and on both"
-                " nodes: rm /var/lib/pacemaker/cib/*",
+                "cibadmin --query; if nothing in it is needed: ksnode reset on both nodes",
             )
         self._remark += found
         return []
@@ -167,8 +166,7 @@ def _key(root: Path) -> bytes:
     if not SHORTEST_KEY <= len(key) <= LONGEST_KEY:
         raise Refused(
             f"the secret authkey is not base64 of {SHORTEST_KEY} to {LONGEST_KEY} bytes",
-            f"ls -l /{files.SECRETS}/authkey on both nodes; the pair's first attempt is to be"
-            " started over",
+            "ksnode reset on both nodes, which makes the pair's secrets anew",
         )
     return key
 

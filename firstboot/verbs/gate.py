@@ -47,17 +47,17 @@ def wait_and_start(
     """Return once both daemons run on this node. Raises CommandError when one can't be asked."""
     since = now() - uptime()  # the clock may be set while this waits
     boots = gate.begin(root, boot_id, since + uptime())
-    told = ""
+    told, peer = "", identity.peer.name
     while not pacemaker.units_active(run):
-        links = _links(identity, run)
-        decision = gate.decide(boots, since + uptime(), identity.peer.name, links)
+        links = answering(identity, run)
+        decision = gate.decide(boots, since + uptime(), peer, links)
         if decision.start:
             pacemaker.start_units(run)
-            text = f"{identity.peer.name} answers on {' and '.join(links)}; starting the cluster"
+            text = f"{peer} answers on {' and '.join(links)}; starting the cluster"
             if broken := pacemaker.broken_units(run):
                 text = "; ".join(broken)
         else:
-            text = f"{decision.why}; next: if {identity.peer.name} is off: ksnode start-alone"
+            text = f"{decision.why}; next: if {peer} is off: ksnode start-alone {peer}"
         if text != told:
             print(f"ksnode: gate: {text}", flush=True)
             gate.say(root, boot_id, text)
@@ -66,7 +66,7 @@ def wait_and_start(
     print("ksnode: gate: the cluster runs", flush=True)
 
 
-def _links(identity: Identity, run: Run) -> list[str]:
+def answering(identity: Identity, run: Run) -> list[str]:
     """The links on which the peer answers a ping, by name."""
     peer = identity.peer
     # By device: without the bond its network would be looked for behind the default route.

@@ -126,7 +126,7 @@ def test_it_waits_for_the_peer_then_starts(
     said = capsys.readouterr().out.splitlines()
     assert said == [
         "ksnode: gate: julius answers on no link; waiting for it;"
-        " next: if julius is off: ksnode start-alone",
+        " next: if julius is off: ksnode start-alone julius",
         "ksnode: gate: julius answers on the uplink; starting the cluster",
         "ksnode: gate: the cluster runs",
     ]

@@ -27,12 +27,14 @@ def recorded(name: str) -> str:
 
 def test_while_it_starts_nobody_is_online() -> None:
     state = pacemaker.parse(recorded("joining"))
-    assert state == Cluster(False, frozenset(), frozenset(), frozenset(), frozenset(), ())
+    nothing: frozenset[str] = frozenset()
+    assert state == Cluster(False, nothing, frozenset(NODES), frozenset(), frozenset(), nothing, ())
 
 
 def test_both_online_and_nothing_configured() -> None:
     state = pacemaker.parse(recorded("online"))
-    assert state == Cluster(True, frozenset(NODES), frozenset(), frozenset(), frozenset(), ())
+    nothing: frozenset[str] = frozenset()
+    assert state == Cluster(True, frozenset(NODES), nothing, frozenset(), frozenset(), nothing, ())
 
 
 def test_fence_devices_that_do_not_start() -> None:

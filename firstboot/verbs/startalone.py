@@ -1,0 +1,118 @@
+"""ksnode start-alone PEER: go on without the other node, of which a human says that it is off."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable
+
+from firstboot import drbd, latches, mount, pacemaker
+from firstboot.commands import CommandError, Run, run
+from firstboot.engine import Refused
+from firstboot.exits import BUSY, FAILED, OK, REFUSED
+from firstboot.node import Identity
+from firstboot.render import cib
+from firstboot.verbs.converging import Busy, alone
+from firstboot.verbs.gate import answering
+
+POLL_S = 3.0
+MOST_S = 180.0  # for each part, multiplied by the pair's timeout_factor
+CONSISTENT = "Consistent"  # DRBD: whole, but whether the peer's is newer is not known
+
+
+class NotYet(Exception):
+    """A part took too long; what is missing, and the next command. It may be called again."""
+
+
+def start_alone(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
+    """Start this node as a cluster of one; pacemaker fences the other before it touches data."""
+    logging.getLogger("firstboot.commands").setLevel(logging.WARNING)
+    try:
+        with alone(root):
+            allow(identity, root, arguments.peer, run)
+            go_alone(identity, root, run)
+    except Busy as busy:
+        print(f"ksnode: {busy}", file=sys.stderr)
+        return BUSY
+    except Refused as refusal:
+        print(f"ksnode: {refusal.evidence}\nnext: {refusal.way_out}", file=sys.stderr)
+        return REFUSED
+    except (NotYet, CommandError) as error:
+        print(f"ksnode: {error}", file=sys.stderr)
+        return FAILED
+    print(f"ksnode: {identity.pair.gfs2.mount} is mounted on {identity.node} alone")
+    return OK
+
+
+def allow(identity: Identity, root: Path, typed: str, run: Run) -> None:
+    """Raises Refused unless the pair is complete, the right name was typed, and nobody answers."""
+    peer = identity.peer.name
+    if typed != peer:
+        raise Refused(
+            f"the other node of this pair is {peer}, not {typed}",
+            f"make sure that {peer} is off, then: ksnode start-alone {peer}",
+        )
+    if not latches.is_set(root, latches.COMPLETE):
+        raise Refused("this pair is not complete; it has no data to go on with", "ksnode why")
+    if links := answering(identity, run):
+        raise Refused(f"{peer} answers on {' and '.join(links)}: it is not off", "ksnode status")
+
+
+def go_alone(
+    identity: Identity, root: Path, run: Run, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Raises NotYet, Refused or CommandError. What is done already is not done again."""
+
+    def until(look: Callable[[], Sequence[str]], way_out: str) -> None:
+        left_s = MOST_S * identity.pair.cluster.timeout_factor
+        while missing := look():
+            print(f"ksnode: waiting: {'; '.join(missing)}", flush=True)
+            if left_s <= 0:
+                raise NotYet(f"{'; '.join(missing)}\nnext: {way_out}")
+            sleep(POLL_S)
+            left_s -= POLL_S
+
+    peer = identity.peer.name
+    again = f"ksnode start-alone {peer}"
+    pacemaker.start_units(run)
+    until(lambda: _answers(run), "journalctl --boot --unit pacemaker")
+    pacemaker.wait_for_nobody(run)
+    seen_off = f"if you have seen that {peer} is off: stonith_admin --confirm {peer}; then: {again}"
+    until(lambda: _fenced(identity, run), seen_off)
+    until(lambda: _promoted(identity, root, run), "crm_mon -1rf; drbdadm status")
+    place = identity.pair.gfs2.mount
+    until(lambda: mount.faults(mount.table(root), place), "crm_mon -1rf")
+
+
+def _answers(run: Run) -> list[str]:
+    return [] if pacemaker.status(run) else ["pacemaker does not answer"]
+
+
+def _fenced(identity: Identity, run: Run) -> list[str]:
+    state, peer = pacemaker.status(run), identity.peer.name
+    if state is None or not state.quorate or identity.node not in state.online:
+        return [f"{identity.node} is not online"]
+    return [f"{peer} is not fenced", *state.failures] if peer in state.unclean else []
+
+
+def _promoted(identity: Identity, root: Path, run: Run) -> list[str]:
+    """Whether DRBD is Primary here; where it may not be by itself, it is tried, or refused."""
+    state = pacemaker.status(run)
+    if state is not None and state.runs(cib.DRBD, identity.node, "Promoted"):
+        return []
+    if state is None or not state.runs(cib.DRBD, identity.node, "Unpromoted"):
+        return [f"{cib.DRBD} is not started", *(state.failures if state else ())]
+    status = drbd.status(run, root, drbd9=identity.pair.has("drbd9"))
+    disk = "not there" if status is None else status.disk
+    if disk == CONSISTENT:
+        # ocf:linbit:drbd does not offer itself then (adjust_master_score). Asked to, DRBD calls its
+        # fence-peer handler, and is Primary only once the peer is known to be fenced or outdated.
+        pacemaker.promote_once(run, identity.node)
+    elif disk not in (CONSISTENT, drbd.UP_TO_DATE):
+        raise Refused(
+            f"this node's data is {disk}: {identity.peer.name} has newer, which would be lost",
+            f"start {identity.peer.name}, or bring its disk here",
+        )
+    return [f"{cib.DRBD} is not promoted; its disk is {disk}", *state.failures]

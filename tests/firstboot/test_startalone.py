@@ -1,0 +1,108 @@
+"""Going on without the other node: who may, and in which order it happens."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from firstboot import latches
+from firstboot.engine import Refused
+from firstboot.node import Identity
+from firstboot.verbs.startalone import NotYet, allow, go_alone
+from tests.firstboot.conftest import ScriptedRun, a_pair, an_identity
+from tests.firstboot.test_cluster_steps import MOUNTED, no_sleep
+from tests.firstboot.test_gate import BOND_PING, START, UPLINK_PING
+from tests.firstboot.test_pacemaker import LOOK, recorded
+
+ALONE = re.sub(
+    r'(name="julius" id="2" online=)"true"([^>]*)',
+    r'\1"false"\2',
+    recorded("mounted"),
+)
+UNFENCED = re.sub(r'(name="julius" id="2" [^>]*unclean=)"false"', r'\1"true"', ALONE)
+UNPROMOTED = ALONE.replace('role="Promoted"', 'role="Unpromoted"')
+FORGET_THE_PEER = "corosync-cmapctl -s quorum.cancel_wait_for_all u8 1"
+PROMOTE = "crm_attribute --node justinian --promotion ks-drbd --lifetime reboot --update 1"
+
+
+@pytest.fixture
+def run() -> ScriptedRun:
+    return ScriptedRun()
+
+
+@pytest.fixture
+def identity() -> Identity:
+    return replace(an_identity(), pair=a_pair("debian12-lab"))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/mounts").write_text(MOUNTED)
+    latches.set_once(tmp_path, latches.COMPLETE, "")
+    return tmp_path
+
+
+def lay_drbd(root: Path, disk: str) -> None:
+    # First line of a resource in /proc/drbd as in recorded/proc-drbd-8.4.11-connecting.
+    line = f" 0: cs:WFConnection ro:Secondary/Unknown ds:{disk}/DUnknown C r-----\n"
+    (root / "proc/drbd").write_text(line)
+
+
+def test_only_who_typed_the_silent_peers_name_may(
+    identity: Identity, root: Path, run: ScriptedRun
+) -> None:
+    with pytest.raises(Refused, match="the other node of this pair is julius, not justinian"):
+        allow(identity, root, "justinian", run)
+    run.expect(BOND_PING, returncode=1).expect(UPLINK_PING)
+    with pytest.raises(Refused, match="julius answers on the uplink: it is not off"):
+        allow(identity, root, "julius", run)
+    run.expect(BOND_PING, returncode=1).expect(UPLINK_PING, returncode=1)
+    allow(identity, root, "julius", run)
+    (root / "var/lib/ksbuild/complete").unlink()
+    with pytest.raises(Refused, match="not complete"):
+        allow(identity, root, "julius", run)
+    run.assert_finished()
+
+
+def test_the_peer_is_fenced_before_anything_else(
+    identity: Identity, root: Path, run: ScriptedRun
+) -> None:
+    run.expect(START).expect(LOOK, "", 102).expect(LOOK, UNFENCED).expect(FORGET_THE_PEER)
+    run.expect(LOOK, UNFENCED).expect(LOOK, UNFENCED).expect(LOOK, ALONE).expect(LOOK, ALONE)
+    go_alone(identity, root, run, sleep=no_sleep)
+    run.assert_finished()
+
+
+def test_a_peer_that_can_not_be_fenced_needs_a_human(
+    identity: Identity, root: Path, run: ScriptedRun
+) -> None:
+    run.expect(START).expect(LOOK, UNFENCED).expect(FORGET_THE_PEER)
+    for _ in range(61):
+        run.expect(LOOK, UNFENCED)
+    with pytest.raises(NotYet, match=r"julius is not fenced\n.*stonith_admin --confirm julius"):
+        go_alone(identity, root, run, sleep=no_sleep)
+    run.assert_finished()
+
+
+def test_data_that_may_be_the_newest_is_offered_to_drbd(
+    identity: Identity, root: Path, run: ScriptedRun
+) -> None:
+    lay_drbd(root, "Consistent")
+    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
+    run.expect(LOOK, UNPROMOTED).expect(PROMOTE).expect(LOOK, ALONE)
+    go_alone(identity, root, run, sleep=no_sleep)
+    run.assert_finished()
+
+
+@pytest.mark.parametrize("disk", ["Outdated", "Inconsistent", "Diskless"])
+def test_data_that_is_old_is_refused(
+    identity: Identity, root: Path, run: ScriptedRun, disk: str
+) -> None:
+    lay_drbd(root, disk)
+    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
+    run.expect(LOOK, UNPROMOTED)
+    with pytest.raises(Refused, match=f"data is {disk}: julius has newer"):
+        go_alone(identity, root, run, sleep=no_sleep)
+    run.assert_finished()
