@@ -46,24 +46,24 @@ class Replication(Step):
         return self._last
 
     def check(self) -> Sequence[str]:
-        """Files that differ; before there is data also whether DRBD has both disks up to date.
+        """Files that differ, and whether DRBD has both disks up to date.
 
-        Once there is, DRBD is pacemaker's, and whether it runs is the cluster's state.
+        On a complete node, and once pacemaker runs, DRBD is the cluster's affair.
         """
         root = self._context.root
         missing = files.differing(root, self._files)
-        if latches.is_set(root, latches.DATA_EXISTS):
+        latched = latches.is_set(root, latches.DATA_EXISTS)
+        if latched:
             self._context.meeting.tell(TOPIC, side_to_json(IN_USE))
-            if not latches.is_set(root, latches.COMPLETE) and not self._has_metadata():
-                missing.append("the data partition has no DRBD metadata")
-            return missing
+            if latches.is_set(root, latches.COMPLETE) or self._pacemaker_runs():
+                return missing
         status = self._status()
         self._last = "" if status is None else str(status)
         if status is None:
-            return [*missing, f"{RESOURCE} is not up"]
-        if not status.in_sync or status.role != drbd.SECONDARY:
+            missing.append(f"{RESOURCE} is not up")
+        elif not status.in_sync or (status.role != drbd.SECONDARY and not latched):
             missing.append(f"{RESOURCE}: {status}")
-        elif not missing:
+        elif not missing and not latched:
             look_and_tell(self._context)  # apply() will not, and the peer may be asking
         return missing
 
@@ -86,11 +86,9 @@ class Replication(Step):
         self._until_in_sync()
         look_and_tell(context)
 
-    def _has_metadata(self) -> bool:
-        if self._status() is not None:
-            return True
-        path = data.device(self._context.root, self._context.identity)
-        return any(row.kind == "drbd" for row in data.signatures(self._context, str(path)))
+    def _pacemaker_runs(self) -> bool:
+        done = self._context.run(["systemctl", "is-active", "pacemaker"], ok=(0, 1, 3, 4))
+        return done.stdout.strip() in ("active", "activating")
 
     def _until_in_sync(self) -> None:
         """Wait for the peer and for the sync; there is no deadline for either."""

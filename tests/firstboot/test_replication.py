@@ -23,6 +23,7 @@ NEW_WIPED = Side(Content.OURS, "new", just_created=True, started="wiped")
 FOREIGN = Side(Content.FOREIGN, "ext4")
 HAS_DATA = Side(Content.OURS, "in use", data_exists=True)
 GI_NEW = "0000000000000004:" + 3 * ("0" * 16 + ":") + "0:0:0:0:0:0:0\n"
+IS_ACTIVE = "systemctl is-active pacemaker"
 UNTOUCHED = ("in-sync", "UpToDate/UpToDate", "Inconsistent/Inconsistent")
 
 
@@ -170,14 +171,28 @@ def test_a_peer_with_data_is_joined_and_the_latch_comes_first(tmp_path: Path) ->
             step.apply()
         assert latches.is_set(tmp_path, latches.DATA_EXISTS)
         assert not latches.is_set(tmp_path, latches.SEED_STARTED)
-        expect_look(here, 1)
-        assert step.check() == ["the data partition has no DRBD metadata"]
+        here.script.expect(IS_ACTIVE, "inactive\n", 3)
+        assert step.check() == ["vmdata is not up"]
         here.states = [("connecting", "", ""), ("target", "", ""), ("in-sync", "", "")]
         expect_look(here)
         here.script.expect("drbdadm create-md vmdata").expect("drbdadm adjust vmdata")
         here.script.expect("drbdadm get-gi vmdata", GI_NEW).expect("drbdadm get-gi vmdata", GET_GI)
         step.apply()
+        here.script.expect(IS_ACTIVE, "inactive\n", 3)
         assert not step.check()
+    here.script.assert_finished()
+
+
+def test_after_a_cut_a_node_with_data_connects_again_until_pacemaker_does(tmp_path: Path) -> None:
+    """The peer may not have latched it yet, and waits for this node's DRBD."""
+    here = world(tmp_path, [BLANK])
+    step = here.step()
+    files.write(tmp_path, step._files)
+    latches.set_once(tmp_path, latches.DATA_EXISTS, "")
+    here.script.expect(IS_ACTIVE, "inactive\n", 3)
+    assert step.check() == ["vmdata is not up"]
+    here.script.expect(IS_ACTIVE, "active\n")
+    assert not step.check()
     here.script.assert_finished()
 
 
