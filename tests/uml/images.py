@@ -34,7 +34,7 @@ PACKAGES = (
 # What makes a node of a pair, beyond that; on EL9 %packages brings it.
 CLUSTER_PACKAGES = (
     *("chrony", "corosync", "dlm-controld", "drbd-utils", "fence-agents", "gfs2-utils", "ipmitool"),
-    *("openssh-server", "pacemaker", "pacemaker-cli-utils", "resource-agents"),
+    *("openssh-server", "pacemaker", "pacemaker-cli-utils", "psmisc", "resource-agents"),
 )
 BMC_PASSWORD = "of the lab's BMCs"  # noqa: S105 - it opens nothing else
 INSTALLER_PACKAGES = ("lvm2", "mdadm")  # as on EL9's installer image
