@@ -136,8 +136,8 @@ def _drbd(pair: Pair) -> ET.Element:
 
 
 def _dlm(pair: Pair) -> ET.Element:
-    # The agent's `args` stay as they are, "-s 0": pacemaker itself fences whom it has not seen at
-    # its start, and dlm_controld would do so to a peer that merely has no dlm yet.
+    # The agent's `args` stay as they are, "-s 0", no startup fencing by dlm_controld: pacemaker
+    # itself fences whom it has not seen at its start, and nothing here turns that off.
     operations = [
         _operation(pair, "start", 90),
         _operation(pair, "stop", 100),
