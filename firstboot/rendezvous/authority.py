@@ -14,7 +14,7 @@ from firstboot.commands import CommandError, Run
 
 MOST_PEM = 8192  # characters; a request or certificate of a P-256 key has under 1000
 
-# Both uses and keyEncipherment, because libvirt asks for them where the leaf serves migrations.
+# Both uses and keyEncipherment: libvirt checks its certificates for them.
 _CONFIG = """\
 [ca]
 default_ca = it
@@ -55,6 +55,13 @@ def pem(value: object, what: str) -> str:
     if not (value.startswith(frame[0]) and value.endswith(frame[1]) and value.count("BEGIN") == 1):
         raise NotACertificate(f"no {what.lower()}")
     return value
+
+
+def pems(value: object, what: str, number: int) -> list[str]:
+    """`value`, if it looks like so many PEM blocks of that kind. Raises NotACertificate."""
+    if not isinstance(value, list) or len(value) != number:
+        raise NotACertificate(f"no list of {number}, each a {what.lower()}")
+    return [pem(one, what) for one in value]
 
 
 def make_key(run: Run, target: Path) -> None:

@@ -23,6 +23,7 @@ class Store:
         self.folder = root / FOLDERS[PAIR]
         self.ca_key, self.ca = self.folder / "ca.key", self.folder / "ca.crt"
         self.key, self.leaf = self.folder / "node.key", self.folder / "node.crt"
+        self.guests_key, self.guests_leaf = self.folder / "guests.key", self.folder / "guests.crt"
         self.peer_host_keys = self.folder / "peer-ssh-host-keys"
 
     def secret(self, name: str) -> Path:
@@ -36,14 +37,15 @@ class Store:
         files.replace(target, text.encode("ascii"), 0o600)
 
     def drop_leaf(self) -> None:
-        """Take our leaf away before anything it depends on is replaced."""
+        """Take our leaf away before anything it depends on, or was stored before, is replaced."""
         if self.leaf.exists():
             self.leaf.unlink()
             files.sync_folder(self.folder)
 
     def missing(self, *, first: bool) -> list[str]:
         """Names of the files this node lacks; the CA's key belongs on the first node only."""
-        wanted = [self.ca, self.key, self.leaf, self.peer_host_keys, *map(self.secret, SHARED)]
+        leaves = [self.key, self.leaf, self.guests_key, self.guests_leaf]
+        wanted = [self.ca, *leaves, self.peer_host_keys, *map(self.secret, SHARED)]
         if first:
             wanted.append(self.ca_key)
         return [str(path) for path in wanted if not path.exists()]

@@ -12,10 +12,12 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Callable
 
 from firstboot import latches
 from firstboot.engine import Refused, Step
+from firstboot.render.hosts import on_bond
 from firstboot.rendezvous import authority, store
 from firstboot.steps import Context
 from firstboot.steps.meet import wait_for_peer
@@ -24,7 +26,7 @@ LEAF, SHARED = "leaf", "shared"  # topics; the second is private
 
 
 class Secrets(Step):
-    """Pair CA, a leaf for each node, corosync's authkey, DRBD's secret, SSH host keys."""
+    """Pair CA, two leaves for each node, corosync's authkey, DRBD's secret, SSH host keys."""
 
     name = "secrets"
     barrier = True
@@ -34,8 +36,8 @@ class Secrets(Step):
         self._sleep = sleep
         self._store = store.Store(context.root)
         self._first = context.identity.first
-        self._asks = ""  # the second node's request, by this run of the agent
-        self._signed: tuple[str, str] = ("", "")  # the last request signed, and its leaf
+        self._asks: list[str] = []  # the second node's requests, by this run of the agent
+        self._signed: tuple[list[str], list[str]] = ([], [])  # the last ones signed, their leaves
 
     def check(self) -> Sequence[str]:
         """Whether both nodes are known to have stored everything; tells the peer what is here."""
@@ -85,9 +87,10 @@ class Secrets(Step):
     def _make_own(self) -> None:
         """Each file once, in an order in which a cut between any two is mended by going on."""
         run, at = self._context.run, self._store
-        if not at.key.exists():
-            at.drop_leaf()
-            authority.make_key(run, at.key)
+        for key, _, _ in self._leaves(self._context.identity.node):
+            if not key.exists():
+                at.drop_leaf()
+                authority.make_key(run, key)
         sshd = self._context.root / "usr/sbin/sshd"
         if sshd.exists() and not store.host_keys(self._context.root):
             run(["ssh-keygen", "-A", "-f", str(self._context.root)])
@@ -107,9 +110,20 @@ class Secrets(Step):
             at.drop_leaf()
             name = f"ksbuild pair {identity.pair.id}"
             at.put(at.ca, authority.sign_itself(run, at.ca_key, name))
-        if not at.leaf.exists():
-            asked = authority.request(run, at.key, identity.node)
-            at.put(at.leaf, authority.sign(run, at.folder, asked, identity.node))
+        if not (at.leaf.exists() and at.guests_leaf.exists()):
+            at.drop_leaf()
+            for key, leaf, name in self._leaves(identity.node):
+                asked = authority.request(run, key, name)
+                at.put(leaf, authority.sign(run, at.folder, asked, name))
+
+    def _leaves(self, node: str) -> tuple[tuple[Path, Path, str], ...]:
+        """Key, leaf and name in it, the node's own last: once that is there, all of them are.
+
+        QEMU and libvirt's server show the other on the bond. A guest that broke out can read its
+        key, so it must not open what the node's does.
+        """
+        at = self._store
+        return ((at.guests_key, at.guests_leaf, on_bond(node)), (at.key, at.leaf, node))
 
     def _exchange_leaf(self) -> None:
         heard = self._context.meeting.heard(LEAF)
@@ -117,34 +131,40 @@ class Secrets(Step):
         answer = self._sign_for(told) if self._first else self._take_leaf(told)
         self._context.meeting.tell(LEAF, answer)
 
-    def _sign_for(self, told: dict[str, Any]) -> dict[str, str]:
-        """The first node's side: the CA, and the peer's leaf if it asks for one."""
+    def _sign_for(self, told: dict[str, Any]) -> dict[str, Any]:
+        """The first node's side: the CA, and the peer's leaves if it asks for them."""
+        names = [name for _, _, name in self._leaves(self._context.identity.peer.name)]
         asked = told.get("asks")
         if asked and asked != self._signed[0]:
-            request = authority.pem(asked, "CERTIFICATE REQUEST")
-            name = self._context.identity.peer.name
-            leaf = authority.sign(self._context.run, self._store.folder, request, name)
-            self._signed = (request, leaf)
-        return {"ca": store.text(self._store.ca), "for": self._signed[0], "leaf": self._signed[1]}
+            requests = authority.pems(asked, "CERTIFICATE REQUEST", len(names))
+            run, folder = self._context.run, self._store.folder
+            leaves = [authority.sign(run, folder, *pair) for pair in zip(requests, names)]
+            self._signed = (requests, leaves)
+        asked, leaves = self._signed
+        return {"ca": store.text(self._store.ca), "for": asked, "leaves": leaves}
 
-    def _take_leaf(self, told: dict[str, Any]) -> dict[str, str]:
-        """The second node's side: a request, as long as it has no leaf of the first node's CA.
+    def _take_leaf(self, told: dict[str, Any]) -> dict[str, Any]:
+        """The second node's side: requests, as long as it has no leaves of the first node's CA.
 
         A first node that was installed again has another CA; before the latch it is followed.
         """
-        run, at, identity = self._context.run, self._store, self._context.identity
-        if at.leaf.exists() and told.get("ca") in (None, store.text(at.ca)):
-            return {"asks": ""}
+        run, at = self._context.run, self._store
+        mine = self._leaves(self._context.identity.node)
+        whole = at.leaf.exists() and at.guests_leaf.exists()
+        if whole and told.get("ca") in (None, store.text(at.ca)):
+            return {"asks": []}
         if not self._asks:
-            self._asks = authority.request(run, at.key, identity.node)
+            self._asks = [authority.request(run, key, name) for key, _, name in mine]
         if told.get("for") == self._asks:
             ca = authority.pem(told.get("ca"), "CERTIFICATE")
-            leaf = authority.pem(told.get("leaf"), "CERTIFICATE")
-            authority.check_leaf(run, ca, leaf, at.key, identity.node)
+            leaves = authority.pems(told.get("leaves"), "CERTIFICATE", len(mine))
+            for (key, _, name), leaf in zip(mine, leaves):
+                authority.check_leaf(run, ca, leaf, key, name)
             at.drop_leaf()
             at.put(at.ca, ca)
-            at.put(at.leaf, leaf)
-            return {"asks": ""}
+            for (_, target, _), leaf in zip(mine, leaves):
+                at.put(target, leaf)
+            return {"asks": []}
         return {"asks": self._asks}
 
     def _take_shared(self, told: Any) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from firstboot import files, latches
+from firstboot.commands import run
 from firstboot.engine import Refused
 from firstboot.rendezvous import credentials, session
-from firstboot.rendezvous.session import NotOfThisPair
+from firstboot.rendezvous.authority import check_leaf
+from firstboot.rendezvous.session import NotMet, NotOfThisPair
 from tests.firstboot.agents import KEYS, NAMES, Cut, Pair
 from tests.firstboot.conftest import a_ca
 
@@ -48,6 +50,12 @@ def assert_as_it_should_be(pair: Pair) -> None:
             assert (root / "etc/ksbuild" / folder).stat().st_mode & 0o777 == 0o700
             for file in (root / "etc/ksbuild" / folder).iterdir():
                 assert file.stat().st_mode & 0o777 == 0o600, file
+    for name, root in pair.roots.items():
+        folder = root / "etc/ksbuild/pair"
+        for leaf, named in (("node", name), ("guests", f"{name}-bond")):
+            key = folder / f"{leaf}.key"
+            certificate = (folder / f"{leaf}.crt").read_text()
+            check_leaf(run, (folder / "ca.crt").read_text(), certificate, key, named)
     talk_by_the_pair_alone(pair)
 
 
@@ -81,7 +89,7 @@ def test_no_secret_is_logged_told_or_kept_where_others_read(
     said = caplog.text + json.dumps(pair.told.events)
     assert "openssl genpkey" in said, "the log was not seen at all"
     for name in NAMES:
-        for path in ("secrets/authkey", "secrets/drbd", "pair/node.key"):
+        for path in ("secrets/authkey", "secrets/drbd", "pair/node.key", "pair/guests.key"):
             secret = pair.read(name, path)
             assert secret[40:80] not in said
             for other in pair.roots[name].rglob("*"):
@@ -91,11 +99,13 @@ def test_no_secret_is_logged_told_or_kept_where_others_read(
 
 WRITES = {
     "justinian": [
-        *("node.key", "ca.key", "ca.crt", "node.crt", "authkey", "drbd", "peer-ssh-host-keys"),
+        *("guests.key", "node.key", "ca.key", "ca.crt", "guests.crt", "node.crt"),
+        *("authkey", "drbd", "peer-ssh-host-keys"),
         "secrets-stored",
     ],
     "julius": [
-        *("node.key", "ca.crt", "node.crt", "peer-ssh-host-keys", "authkey", "drbd"),
+        *("guests.key", "node.key", "ca.crt", "guests.crt", "node.crt"),
+        *("peer-ssh-host-keys", "authkey", "drbd"),
         "secrets-stored",
     ],
 }
@@ -181,6 +191,24 @@ def test_a_node_installed_again_after_the_switch_is_kept_out(pair: Pair) -> None
     try:
         with pytest.raises(NotOfThisPair):
             second.ask()
+    finally:
+        first.stop()
+
+
+def test_what_a_guest_may_read_opens_no_session(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    """QEMU's key is in reach of a guest that breaks out of it."""
+    pair.run()
+    folder = pair.roots["julius"] / "etc/ksbuild/pair"
+    for kind in ("key", "crt"):
+        (folder / f"guests.{kind}").replace(folder / f"node.{kind}")
+    first, second = (pair.meeting(name) for name in NAMES)
+    first.start()
+    try:
+        with pytest.raises(NotMet):
+            second.ask()
+        assert "the certificate names 'julius-bond'" in caplog.text
     finally:
         first.stop()
 

@@ -113,7 +113,13 @@ class PlayedMeeting(Meeting):
 
 
 def _issuer(root: Path) -> str:
-    return _lines((root / "etc/ksbuild/pair/node.crt").read_text())[0]
+    """Of both leaves, which a node has together or not at all."""
+    node, guests = (
+        _lines((root / f"etc/ksbuild/pair/{leaf}.crt").read_text())[0]
+        for leaf in ("node", "guests")
+    )
+    assert node == guests
+    return node
 
 
 def _authority(root: Path) -> str:
