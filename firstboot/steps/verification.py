@@ -22,7 +22,7 @@ from firstboot.steps.meet import wait_for_peer
 from firstboot.verification import disk, locks, state, summary
 
 TOPIC = "verification"
-SECONDS, MOST_MIB = 10.0, 2048
+SECONDS, MOST_MIB = 5.0, 2048
 ATTEMPTS = 3  # of locking together: a node that starts anew meanwhile spoils the count
 REPORT, SUMMARY = STATE / "report.json", STATE / "report.txt"
 
