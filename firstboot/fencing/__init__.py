@@ -1,0 +1,1 @@
+"""Cutting the peer's power: accounts, identity, and the rehearsal that proves it works."""

@@ -1,0 +1,113 @@
+"""Passwords of the fence devices: made or read by the node they cut off, stored on both."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from firstboot import files
+from firstboot.commands import Run
+from firstboot.engine import Refused
+from firstboot.fencing import accounts
+from firstboot.node import FenceDevice, Identity, Node
+from firstboot.rendezvous.store import Store, text
+
+BMCS = ("ipmilan", "ilo4", "ilo5")
+_PASSWORD = re.compile(r"[\x20-\x7e]{0,64}")
+
+
+class Passwords:
+    """The secrets fence-NODE-LEVEL of both nodes, on this one's disk."""
+
+    def __init__(self, identity: Identity, root: Path, run: Run) -> None:
+        self._identity = identity
+        self._root = root
+        self._run = run
+        self._store = Store(root)
+
+    def provide(self) -> None:
+        """Bring about this node's own. Raises Refused with the way out, or CommandError."""
+        for device in self._identity.me.fencing:
+            if marked(self._identity, device):
+                self._make(device)
+            elif device.password_file is not None:
+                self._put(self._identity.node, device.level, self._read(device.password_file))
+            elif device.agent == "custom":
+                self._put(self._identity.node, device.level, "")
+            else:
+                raise Refused(
+                    f"{device.agent} at {device.address} needs a password, and none can be made",
+                    "give password_file in the profile, and the file on the node",
+                )
+
+    def take(self, told: Any) -> None:
+        """Store the peer's, as far as it told passwords that can be some."""
+        peer = self._identity.peer
+        given = told.get("passwords") if isinstance(told, dict) else None
+        for level in _levels(peer):
+            value = given.get(str(level)) if isinstance(given, dict) else None
+            if isinstance(value, str) and _PASSWORD.fullmatch(value):
+                self._put(peer.name, level, value)
+
+    def mine(self) -> dict[str, str]:
+        """This node's own, by level, for the peer alone."""
+        name = self._identity.node
+        return {str(level): text(self._path(name, level)) for level in _levels(self._identity.me)}
+
+    def digest(self) -> str:
+        """sha256 over all of both nodes' passwords; "" while one is missing here."""
+        seen = hashlib.sha256()
+        for node in self._identity.pair.nodes:
+            for level in _levels(node):
+                path = self._path(node.name, level)
+                if not path.exists():
+                    return ""
+                seen.update(f"{path.name}={text(path)}\n".encode())
+        return seen.hexdigest()
+
+    def _make(self, device: FenceDevice) -> None:
+        """The password is kept before the BMC knows it, and set again until both nodes have it."""
+        path = self._path(self._identity.node, device.level)
+        if not path.exists():
+            self._store.put(path, accounts.new_password())
+        try:
+            accounts.make(self._run, device.user, text(path))
+        except accounts.NoAccount as error:
+            raise Refused(
+                f"no fence account can be made in this node's BMC: {error}",
+                "free an account there, or give password_file in the profile",
+            ) from None
+
+    def _read(self, name: str) -> str:
+        path = self._root / name.lstrip("/")
+        try:
+            if path.stat().st_mode & 0o077:
+                raise Refused(f"{name} can be read by others", f"chmod 600 {name}")
+            lines = path.read_text(encoding="ascii").splitlines()
+        except (FileNotFoundError, UnicodeDecodeError):
+            lines = []
+        if not lines or not lines[0] or not _PASSWORD.fullmatch(lines[0]):
+            raise Refused(
+                f"{name} does not hold a password of 1 to 64 printable characters",
+                f"put the fence account's password there, then: chmod 600 {name}",
+            )
+        return lines[0]
+
+    def _put(self, node: str, level: int, value: str) -> None:
+        path = self._path(node, level)
+        if not path.exists() or text(path) != value:
+            self._store.put(path, value)
+
+    def _path(self, node: str, level: int) -> Path:
+        return self._root / files.SECRETS / f"fence-{node}-{level}"
+
+
+def marked(identity: Identity, device: FenceDevice) -> bool:
+    """Whether the node whose power it is makes the account itself, in-band."""
+    return (
+        device.agent in BMCS and device.password_file is None and identity.pair.has("inband-ipmi")
+    )
+
+
+def _levels(node: Node) -> list[int]:
+    return sorted({device.level for device in node.fencing})

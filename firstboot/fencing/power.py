@@ -1,0 +1,84 @@
+"""The peer's power, through the fence agents themselves; no pacemaker runs yet.
+
+Options go in by standard input (fence agent API: key=value lines; status answers 0 for on, 2 for
+off). Upstream: fence_ipmilan hands ipmitool the password as `-P PASSWORD` (fence-agents 4.12), the
+one argv with a secret in it; our own ipmitool reads it from the secret's file.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from firstboot import files
+from firstboot.commands import Run
+from firstboot.fencing import identity
+from firstboot.fencing.rehearsal import OFF, ON
+from firstboot.render import fencedevice
+from firstboot.render.fencedevice import Device
+
+ACTION_S = 120.0  # fence_ipmilan waits 20 s for the power to change, several times at worst
+IPMI_PORT = "623"
+
+
+class Power:
+    """One level of a node's fence devices, which all have to act: two feeds are two devices."""
+
+    def __init__(self, root: Path, run: Run, devices: Sequence[Device]) -> None:
+        self._root = root
+        self._run = run
+        self._devices = devices
+
+    @property
+    def name(self) -> str:
+        """What evidence calls it."""
+        return " and ".join(f"{d.agent} at {d.options.get('ip', '-')}" for d in self._devices)
+
+    def state(self) -> str:
+        """OFF when every device says so, else ON. Raises CommandError when one gives no answer."""
+        answers = [self._call(device, "status", ok=(0, 2)) for device in self._devices]
+        return OFF if all(answer == 2 for answer in answers) else ON
+
+    def off(self) -> None:
+        """Cut it. Raises CommandError when a device can't."""
+        for device in self._devices:
+            self._call(device, "off")
+
+    def on(self) -> None:
+        """Give it back. Raises CommandError when a device can't."""
+        for device in self._devices:
+            self._call(device, "on")
+
+    def guids(self) -> list[str]:
+        """What the BMCs among the devices name as their machine's UUID."""
+        printed = [self._ipmitool(device, "mc", "guid") for device in self._bmcs()]
+        return [guid for text in printed if (guid := identity.parse_guid(text)) is not None]
+
+    def boot_from_disk(self, *, efi: bool) -> bool:
+        """Next time it starts from its disk, whatever comes first otherwise; False: can't be set.
+
+        Not every BMC knows it, and a medium left in the drive starts the installed node anyway.
+        """
+        options = ("options=efiboot",) if efi else ()
+        done = [self._ipmitool(d, "chassis", "bootdev", "disk", *options) for d in self._bmcs()]
+        return all(done)
+
+    def _bmcs(self) -> list[Device]:
+        return [device for device in self._devices if "lanplus" in device.options]
+
+    def _call(self, device: Device, action: str, ok: tuple[int, ...] = (0,)) -> int:
+        given = {"action": action, **device.options}
+        if password := self._secret(device).read_text(encoding="ascii"):
+            given["password"] = password
+        options = "".join(f"{name}={value}\n" for name, value in given.items())
+        program = str(fencedevice.FOLDER / device.agent)
+        return self._run([program], stdin=options, ok=ok, timeout_s=ACTION_S).returncode
+
+    def _ipmitool(self, device: Device, *command: str) -> str:
+        """What it prints, "" when the BMC won't."""
+        at = device.options
+        reach = ["-I", "lanplus", "-H", at["ip"], "-p", at.get("ipport", IPMI_PORT)]
+        login = ["-U", at["username"], "-L", "OPERATOR", "-f", str(self._secret(device))]
+        done = self._run(["ipmitool", *reach, *login, *command], ok=(0, 1))
+        return done.stdout if done.returncode == 0 else ""
+
+    def _secret(self, device: Device) -> Path:
+        return self._root / files.SECRETS / device.secret
