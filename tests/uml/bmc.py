@@ -86,7 +86,7 @@ class Bmc:
 
 def serve(address: str, user: str, guid: uuid.UUID) -> None:
     """Be the BMC; the account's password is the first line of standard input."""
-    from pyghmi.ipmi import bmc  # type: ignore[import-untyped]
+    from pyghmi.ipmi import bmc
 
     def ask(word: str) -> str:
         print(word, flush=True)

@@ -27,6 +27,7 @@ from tests.uml.installation import Verdict
 from tests.uml.lab import End, Lab, Tap
 from tests.uml.machine import Machine, Nic, scratch_folder
 from tests.uml.outlet import Outlet
+from tests.uml.shell import Shell
 
 ROOT = Path(__file__).parents[2]
 PROFILE = ROOT / "profiles/lab.toml"
@@ -175,6 +176,11 @@ class TestPair:
             password=BMC_PASSWORD,
             guid=uuid.uuid5(uuid.UUID(self.plan.id), server.name),
         )
+
+    def on(self, server: Server, command: str, *, timeout: float = 60) -> str:
+        """What a command printed on a node; to look, or to break something."""
+        address = server.section.uplink.address.partition("/")[0]
+        return Shell(self.lab, self.medium.parent).run(address, command, timeout=timeout)
 
     def root_number(self, server: Server) -> int:
         """The number of the server's root partition."""

@@ -1,0 +1,50 @@
+"""A way into the nodes for tests that look or break something; nothing is ever helped along by it.
+
+The key is made for one run and stands in that run's copy of the profile.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.uml.lab import Lab
+
+_OPTIONS = (
+    *("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"),
+    *("-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "LogLevel=ERROR"),
+)
+
+
+class Shell:
+    """Root's shell on any node of the lab that has power, by its address."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self._lab = lab
+        self._key = folder / "lab-key"
+        if not self._key.exists():
+            argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key)]
+            subprocess.run(argv, check=True)
+
+    def profile(self, template: Path, target: Path) -> Path:
+        """Write a copy of a profile that lets this shell in."""
+        public = self._key.with_suffix(".pub").read_text().strip()
+        text, count = re.subn(r'"ssh-ed25519 [^"]*"', f'"{public}"', template.read_text())
+        assert count == 1, template
+        target.write_text(text)
+        return target
+
+    def run(
+        self, address: str, command: str, *, timeout: float = 60, ok: tuple[int, ...] = (0,)
+    ) -> str:
+        """What the command printed; CalledProcessError when it fails, with what it complained."""
+        argv = ["ssh", *_OPTIONS, "-i", str(self._key), f"root@{address}", command]
+        done = subprocess.run(
+            self._lab.inside(*argv), capture_output=True, text=True, timeout=timeout, check=False
+        )
+        if done.returncode not in ok:
+            raise subprocess.CalledProcessError(
+                done.returncode, command, done.stdout[-2000:], done.stderr[-2000:]
+            )
+        return done.stdout
