@@ -9,11 +9,12 @@ what=${1:?run or test}
 
 # demo: tools that assemble the demonstration source; test: the real programs the tests ask.
 demo="grub-common kmod"
-test="$demo cpio createrepo-c dnf dosfstools drbd-utils e2fsprogs fdisk firewalld gcc gdisk
-  chrony corosync dlm-controld fence-agents genisoimage gfs2-utils gnupg ipmitool iproute2 isolinux
-  isomd5sum libc6-dev libvirt-clients lvm2 mdadm mmdebstrap mtools openssh-server pacemaker-cli-utils pcs
-  network-manager openssl ovmf policycoreutils-python-utils procps qemu-system-x86 resource-agents
-  rpm seabios shellcheck systemd syslinux-utils user-mode-linux util-linux xfsprogs xorriso"
+test="$demo augeas-tools chrony corosync cpio createrepo-c dlm-controld dnf dosfstools drbd-utils
+  e2fsprogs fdisk fence-agents firewalld gcc gdisk genisoimage gfs2-utils gnupg ipmitool iproute2
+  isolinux isomd5sum ksmtuned libc6-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu
+  libxml2-utils lvm2 mdadm mmdebstrap mtools network-manager openssh-server openssl ovmf
+  pacemaker-cli-utils pcs policycoreutils-python-utils procps qemu-system-x86 resource-agents rpm
+  seabios shellcheck syslinux-utils systemd user-mode-linux util-linux xfsprogs xorriso"
 
 fit_python() {
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do

@@ -16,6 +16,8 @@ from firstboot.render import (
     firewalld,
     hosts,
     kernel,
+    ksm,
+    libvirt,
     networkmanager,
     selinux,
     sshd,
@@ -41,4 +43,6 @@ def render(identity: Identity, ports: Optional[tuple[str, ...]] = None) -> tuple
         *dlm.render(identity),
         *cib.render(identity),
         *systemd.render(identity),
+        *ksm.render(identity),
+        *libvirt.render(identity),
     )

@@ -68,6 +68,7 @@ def _properties(pair: Pair) -> ET.Element:
         # A node without quorum stops nothing: GFS2 could not be unmounted without the lock manager.
         "no-quorum-policy": "freeze",
         "stonith-timeout": _seconds(pair, 60),
+        "migration-limit": str(pair.guests.migrations),  # at a time, from or to one node
     }
     crm_config = ET.Element("crm_config")
     crm_config.append(_pairs("cluster_property_set", "ks-options", properties))

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from firstboot.configfile import ConfigFile
 from firstboot.node import BOND, RENDEZVOUS_PORT, Identity, Node
+from firstboot.render import libvirt
 from firstboot.render.chrony import serves
 from firstboot.render.networkmanager.crossover import ZONE
 
@@ -18,8 +19,8 @@ POLICY = "ksbuild-uplink"
 # firewalld's own high-availability.xml has them as well, among others that are of no use here.
 COROSYNC = ("5405-5412", "udp")
 DLM = ("21064", "tcp")
-MIGRATION = ("49152-49215", "tcp")  # qemu.conf, migration_port_min and _max
-LIBVIRT_TLS = ("16514", "tcp")
+MIGRATION = ("{}-{}".format(*libvirt.PORTS), "tcp")
+LIBVIRT_TLS = (str(libvirt.TLS_PORT), "tcp")
 NTP = ("123", "udp")
 
 
