@@ -7,6 +7,8 @@ go on the medium and are worthless once the pair is formed.
 
 import datetime
 import os
+import re
+import secrets
 from pathlib import Path
 
 from cryptography import x509
@@ -35,11 +37,12 @@ def load_or_make(folder: Path, pair_id: str, nodes: list[str]) -> Introduction:
     if folder.stat().st_mode & 0o077:
         raise KeysError(f"{folder} can be read by others", f"chmod 700 {folder}")
     ca = _ca(folder, pair_id)
+    link_key = _link_key(folder)
     leaves = {}
     for node in nodes:
         certificate = _leaf(folder, ca, node)
         key = (folder / f"{node}.key").read_text()
-        leaves[node] = Leaf(_text(certificate), key, _text(ca))
+        leaves[node] = Leaf(_text(certificate), key, _text(ca), link_key)
     return Introduction(leaves)
 
 
@@ -54,6 +57,19 @@ def _ca(folder: Path, pair_id: str) -> x509.Certificate:
             "give this pair a folder of its own with --keys",
         )
     return certificate
+
+
+def _link_key(folder: Path) -> str:
+    """The key at `link.key`, made there if there is none."""
+    path = folder / "link.key"
+    try:
+        found = path.read_text().strip()
+    except FileNotFoundError:
+        found = f"ksbuild-link-{secrets.token_hex(32)}"
+        _write(path, f"{found}\n".encode(), 0o600)
+    if not re.fullmatch(r"ksbuild-link-[0-9a-f]{64}", found):
+        raise KeysError(f"{path} is not a key ksbuild made", _restore(folder))
+    return found
 
 
 def _leaf(folder: Path, ca: x509.Certificate, node: str) -> x509.Certificate:

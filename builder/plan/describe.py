@@ -32,7 +32,8 @@ def as_text(plan: Plan) -> Iterator[str]:
         for name, start, size in _layout(plan):
             yield f"    {name:<9} sector {start:>9}  {size}"
         yield f"  uplink        {', '.join(node.uplink.ports)}: {node.uplink.address}"
-        yield f"  crossover     {', '.join(node.crossover.ports)}: {node.crossover.address}"
+        ports = ", ".join(node.crossover.ports) or "the ports that the agent finds"
+        yield f"  crossover     {ports}: {node.crossover.address}"
         for device in node.fencing:
             target = device.address or device.command
             yield f"  fenced by     level {device.level}: {device.agent} {target}"

@@ -5,11 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Leaf:
-    """PEM texts of one node: its certificate, its key, and the CA's certificate."""
+    """PEM texts of one node: its certificate, its key, and the CA's certificate.
+
+    `link_key` is the pair's: what the hellos on the crossover cables are signed with.
+    """
 
     certificate: str
     key: str
     ca: str
+    link_key: str
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -17,6 +17,7 @@ from builder.profile.strict import Strict
 from builder.profile.values import (
     Address,
     ClusterName,
+    CrossoverPorts,
     CryptHash,
     Fingerprint,
     HostName,
@@ -194,8 +195,8 @@ class NodeCrossover(Strict):
 
     address: Interface
     """Address and prefix on the bond."""
-    ports: Annotated[list[Mac], Field(min_length=1, max_length=8)]
-    """Permanent MACs of the ports the cables are in."""
+    ports: CrossoverPorts
+    """Permanent MACs of the ports the cables are in, or "auto": the agent finds them."""
 
 
 class NodeSection(Strict):

@@ -3,9 +3,9 @@
 import ipaddress
 import re
 import uuid
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 _HOST_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -103,11 +103,27 @@ def _time_zone(value: str) -> str:
     return value
 
 
+def _ports(value: Any) -> Any:
+    """ "auto" as the empty list, which nobody may write."""
+    if value == []:
+        raise ValueError('no port; give their MACs, or "auto" to have them found')
+    return [] if value == "auto" else value
+
+
 Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_one_line)]
 PairId = Annotated[str, AfterValidator(_uuid)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 Host = Annotated[str, AfterValidator(_host)]
 Mac = Annotated[str, AfterValidator(_mac)]
+CrossoverPorts = Annotated[
+    list[Mac],
+    Field(max_length=8),
+    BeforeValidator(
+        _ports,
+        json_schema_input_type=Annotated[list[Mac], Field(min_length=1, max_length=8)]
+        | Literal["auto"],
+    ),
+]
 Interface = Annotated[str, AfterValidator(_interface)]
 Address = Annotated[str, AfterValidator(_address)]
 CryptHash = Annotated[str, AfterValidator(_crypt_hash)]

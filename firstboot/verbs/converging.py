@@ -20,7 +20,7 @@ from firstboot.journal import Journal
 from firstboot.node import Identity, plan_digest
 from firstboot.rendezvous.session import Meeting
 from firstboot.sequence import steps
-from firstboot.steps import Context
+from firstboot.steps import Context, cabling
 from firstboot.steps.meet import Rendezvous, arrive
 
 RETRY_S, SETTLING_S = 30.0, 5.0  # seconds; a node that boots is not at once as planned
@@ -79,6 +79,7 @@ def a_context(identity: Identity, root: Path) -> tuple[Context, Journal]:
 
 def _attempt(context: Context, journal: Journal) -> int:
     """Converge once; what came of it is in RESULT."""
+    _say_hello(context)
     os.sync()  # what a killed agent wrote but did not sync is believed from here on: keep it
     try:
         converge(
@@ -95,6 +96,12 @@ def _attempt(context: Context, journal: Journal) -> int:
         return FAILED
     _conclude(context, journal)
     return OK
+
+
+def _say_hello(context: Context) -> None:
+    """Answer on the cables this node knows: a peer that still looks for its own needs that."""
+    with contextlib.suppress(Refused, CommandError, OSError):  # the cabling step tells these
+        cabling.answer(context)
 
 
 def _conclude(context: Context, journal: Journal) -> None:
@@ -121,6 +128,7 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
             context.meeting.reach(step.name)
     context.meeting.reach(Rendezvous.name)
     while True:
+        _say_hello(context)
         answering, as_planned = True, False
         try:
             context.meeting.start()

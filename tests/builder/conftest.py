@@ -13,7 +13,7 @@ from builder.profile.model import Profile
 from builder.resources import templates
 from tests.builder.server import Server
 
-LEAF = Leaf("CERTIFICATE", "KEY", "CA")
+LEAF = Leaf("CERTIFICATE", "KEY", "CA", "LINK")
 
 
 def plan_of(profile: Path) -> Plan:

@@ -47,6 +47,12 @@ MISTAKES = [
         "KS114]: node[1].crossover.ports: the nodes do not have as many",
     ),
     (
+        '["00:25:B3:22:E1:3D", "00:25:B3:22:E1:3E", "00:25:B3:22:E1:3F"]',
+        "[]",
+        "[]",
+        'KS106]: node[1].crossover.ports: no port; give their MACs, or "auto"',
+    ),
+    (
         '"192.168.40.2/24"',
         '"192.168.41.2/24"',
         '"192.168.41.2',

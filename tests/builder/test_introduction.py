@@ -17,12 +17,14 @@ def test_made_once_and_used_again(tmp_path: Path) -> None:
     again = load_or_make(folder, PAIR, ["a", "b"])
     assert [made.of(n).key for n in "ab"] == [again.of(n).key for n in "ab"]
     assert made.of("a").key != made.of("b").key
+    assert made.of("a").link_key == made.of("b").link_key == again.of("a").link_key
     assert "PRIVATE KEY" not in made.of("a").certificate + made.of("a").ca
     modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
     assert modes == {
         "ca.crt": 0o644, "ca.key": 0o600,
         "a.crt": 0o644, "a.key": 0o600,
         "b.crt": 0o644, "b.key": 0o600,
+        "link.key": 0o600,
     }  # fmt: skip
     assert folder.stat().st_mode & 0o777 == 0o700
 
@@ -41,6 +43,7 @@ def test_a_later_leaf_comes_from_the_same_ca(tmp_path: Path) -> None:
 def test_keys_never_show_in_a_representation(tmp_path: Path) -> None:
     made = load_or_make(tmp_path / "k", PAIR, ["a"])
     assert "PRIVATE" not in repr(made) + repr(made.of("a"))
+    assert made.of("a").link_key not in repr(made.of("a"))
 
 
 def test_refusals(tmp_path: Path) -> None:
@@ -49,6 +52,10 @@ def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(KeysError, match=f"pair {PAIR}") as other:
         load_or_make(folder, PAIR.replace("2", "3"), ["a"])
     assert "--keys" in other.value.hint
+    (folder / "link.key").write_text("ksbuild-link-short\n")
+    with pytest.raises(KeysError, match=r"link\.key is not a key ksbuild made"):
+        load_or_make(folder, PAIR, ["a"])
+    (folder / "link.key").unlink()
     (folder / "a.key").unlink()
     with pytest.raises(KeysError, match=r"a\.key is missing"):
         load_or_make(folder, PAIR, ["a"])

@@ -68,6 +68,16 @@ def test_a_missing_port_is_refused_though_the_serial_number_fits(
     assert f"it has not port {missing}" in refused(server.run(example.either), "not known")
 
 
+def test_ports_that_the_agent_finds_name_no_server(
+    server: Server, changed: Callable[..., Plan]
+) -> None:
+    ports = '["00:25:B3:22:D9:3D", "00:25:B3:22:D9:3E", "00:25:B3:22:D9:3F"]'
+    server.add_disk("sda", 950)
+    server.macs = server.macs[:1]
+    outcome = server.run(changed((ports, '"auto"')).either)
+    assert outcome.success, outcome.said
+
+
 def test_a_port_is_known_by_its_permanent_mac(server: Server, example: Plan) -> None:
     """In a bond a port shows the bond's, and a driver may tell none."""
     server.add_disk("sda", 950)

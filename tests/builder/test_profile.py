@@ -84,6 +84,15 @@ def test_a_tagged_uplink_and_repositories_on_the_network() -> None:
     assert (warning.code, warning.key) == ("KS127", "uplink.vlan")
 
 
+def test_crossover_ports_may_be_left_to_the_agent() -> None:
+    """On one node alone as well; what names the server is its serial number and its uplink."""
+    ports = '["00:25:B3:22:D9:3D", "00:25:B3:22:D9:3E", "00:25:B3:22:D9:3F"]'
+    found = parse(changed(ports, '"auto"').encode(), "pair.toml")
+    assert found.profile.node[0].crossover.ports == []
+    assert len(found.profile.node[1].crossover.ports) == 3
+    assert "node[0].crossover.ports" in lines(changed(ports, '"automatic"'))[0]
+
+
 def test_a_disk_over_2_tib_is_fine_as_the_system_lies_at_its_head() -> None:
     text = EXAMPLE.replace("[900, 1000]", "[7000, 7500]")
     assert parse(text.encode(), "pair.toml").warnings == []

@@ -16,6 +16,7 @@ HASH = "$6$rounds=5000$saltsalt$" + "x" * 86
         (f"rootpw --iscrypted '{HASH}'", "xxxxxx"),
         ("rhsm --organization=42 --activation-key=s3cret --proxy=x", "s3cret"),
         ("rhsm --activation-key='s3 cr3t'", "cr3t"),
+        ("ksbuild-link-" + "5e" * 32, "5e5e5e"),
     ],
 )
 def test_gone(text: str, secret: str) -> None:

@@ -1,6 +1,5 @@
 """Each step on a machine laid out below a temporary root, with every command it may run."""
 
-import json
 from pathlib import Path
 from typing import Optional, Union
 
@@ -12,7 +11,6 @@ from firstboot.engine import Refused
 from firstboot.node import partition_uuid
 from firstboot.rendezvous.session import Meeting, NotMet, State
 from firstboot.steps import Context
-from firstboot.steps.crossover import CrossoverBond
 from firstboot.steps.firewall import Firewall
 from firstboot.steps.meet import Rendezvous
 from firstboot.steps.preflight import Preflight
@@ -109,46 +107,6 @@ def test_preflight_refuses(
         Preflight(context).check()
     assert evidence in caught.value.evidence
     assert caught.value.way_out
-
-
-def test_crossover_from_nothing(context: Context, run: ScriptedRun) -> None:
-    step = CrossoverBond(context)
-    run.expect(SHOW_LINKS, json.dumps(LINKS))
-    missing = step.check()
-    assert missing[-1] == "there is no bond0"
-    assert len(missing) == 5
-    assert step.remark() == f"no such port: {MACS[2]}"
-    run.expect("nmcli general reload conf").expect("nmcli connection reload")
-    run.expect("nmcli --wait 90 connection up id ks-bond0")
-    step.apply()
-    lay_bond(context.root)
-    run.expect(SHOW_LINKS, json.dumps(LINKS)).expect(SHOW_BOND, json.dumps(ADDRESSES))
-    assert not step.check()
-    run.assert_finished()
-
-
-@pytest.mark.parametrize(
-    ("ports", "mtu", "address", "missing"),
-    [
-        ("eno1", 9000, "127.0.7.1", "eno2 is not in bond0"),
-        ("eno1 eno2", 1500, "127.0.7.1", "MTU 1500"),
-        ("eno1 eno2", 9000, "127.0.7.9", "has no address 127.0.7.1/24"),
-    ],
-)
-def test_crossover_drift_is_named(
-    context: Context, run: ScriptedRun, ports: str, mtu: int, address: str, missing: str
-) -> None:
-    step = CrossoverBond(context)
-    lay_bond(context.root, ports=ports, mtu=mtu)
-    shown = [{"addr_info": [{"local": address, "prefixlen": 24}]}]
-    run.expect(SHOW_LINKS, json.dumps(LINKS)).expect(SHOW_BOND, json.dumps(shown))
-    assert missing in step.check()[-1]
-
-
-def test_crossover_without_any_port_is_refused(context: Context, run: ScriptedRun) -> None:
-    run.expect(SHOW_LINKS, json.dumps(LINKS[:1]))
-    with pytest.raises(Refused, match="none of the crossover ports"):
-        CrossoverBond(context).check()
 
 
 def test_firewall(context: Context, run: ScriptedRun) -> None:

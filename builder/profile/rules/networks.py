@@ -18,7 +18,8 @@ def crossover(profile: Profile) -> Iterator[Problem]:
         yield Problem("KS112", path, f"not in the first node's network {first.network}")
     elif first.ip == second.ip:
         yield Problem("KS113", path, "both nodes have this address")
-    if len(profile.node[0].crossover.ports) != len(profile.node[1].crossover.ports):
+    ports = [len(node.crossover.ports) for node in profile.node]
+    if all(ports) and ports[0] != ports[1]:  # none: the agent finds them
         yield Problem(
             "KS114",
             ("node", 1, "crossover", "ports"),
@@ -67,7 +68,7 @@ def bridges(profile: Profile) -> Iterator[Problem]:
     """Names and VLANs are each used once; addresses pair up."""
     names, vlans = set(_TAKEN), {profile.uplink.vlan}
     for i, bridge in enumerate(profile.bridge):
-        if bridge.name in names:
+        if bridge.name in names or bridge.name.startswith("uplink."):  # the VLANs' own names
             yield Problem("KS125", ("bridge", i, "name"), f"{bridge.name} is taken already")
         if bridge.vlan in vlans:
             yield Problem("KS126", ("bridge", i, "vlan"), f"VLAN {bridge.vlan} is in use already")
