@@ -11,10 +11,7 @@ from tests.media.sources import (
     GRUB_CONFIG,
     TREEINFO,
     efiboot,
-    pungi9_iso,
 )
-
-__all__ = ["pungi9_iso"]
 
 
 @pytest.fixture(params=["el9_iso", "pungi9_iso"])
