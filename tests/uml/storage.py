@@ -64,10 +64,8 @@ class Node:
         secrets = folder / "etc/ksbuild/secrets"
         secrets.mkdir()
         (secrets / "drbd").write_text("5ec2e7" * 8)
-        (folder / "etc/drbd.conf").write_text("")
         self.disk = folder / "disk"
         self.new_disk(disk_mib)
-        self._boots = 0
 
     def new_disk(self, mib: int, name: str = "ks-data") -> None:
         """A blank disk with its data partition."""
@@ -93,14 +91,10 @@ class Node:
 class StoragePair:
     """Two such nodes and the cable between them."""
 
-    def __init__(
-        self, lab: Lab, root: Path, folder: Path, *, disk_mib: int = 192, rate: int = 0
-    ) -> None:
+    def __init__(self, lab: Lab, root: Path, folder: Path, *, disk_mib: int = 192) -> None:
         self.lab, self.root, self.folder = lab, root, folder
         plan: Pair = pair(load(PROFILE).profile)
         plan = replace(plan, gfs2=replace(plan.gfs2, journal_mib=8))
-        if rate:
-            plan = replace(plan, drbd=replace(plan.drbd, resync_mib_s=rate))
         ca = a_ca(folder / "ca")
         self.cable: Cable = lab.cable()
         self.nodes = [

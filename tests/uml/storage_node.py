@@ -30,7 +30,10 @@ def say(word: str, what: object) -> None:
 
 
 def noted(argv: Sequence[str], **options: Any) -> Result:
-    """Every command, and a pause where the test asks for a cut: CUT holds its first words."""
+    """Every command, and a pause where the test asks for a cut: CUT holds its first words.
+
+    After WAIT seconds, if there is no cut, it goes on.
+    """
     words = " ".join(argv)
     cut = os.environ.get("CUT", "")
     if cut and words.startswith(cut):
@@ -38,7 +41,7 @@ def noted(argv: Sequence[str], **options: Any) -> Result:
         if os.environ.get("AFTER"):
             run(argv, **options)
             say("did", words)
-        time.sleep(3600)
+        time.sleep(int(os.environ.get("WAIT", "3600")))
     say("ran", words)
     return run(argv, **options)
 

@@ -201,6 +201,7 @@ def cut_at(pair: StoragePair, number: int, command: str, *, after: bool) -> None
     holds(pair)
 
 
+@pytest.mark.slow
 def test_cut_within_mkfs_it_is_made_anew(lab: Lab, root: Path, tmp_path: Path) -> None:
     """After mkfs.gfs2, before the latch: nothing can have mounted it."""
     pair = StoragePair(lab, root, tmp_path)
@@ -208,6 +209,25 @@ def test_cut_within_mkfs_it_is_made_anew(lab: Lab, root: Path, tmp_path: Path) -
     assert mkfs_runs(pair) == 2
     off(both(pair))  # from here on nothing may
     assert mkfs_runs(pair) == 2
+
+
+@pytest.mark.slow
+def test_a_peer_cut_off_while_the_file_system_is_made(lab: Lab, root: Path, tmp_path: Path) -> None:
+    """DRBD freezes what mkfs.gfs2 writes, and lets it go on when the peer is back."""
+    pair = StoragePair(lab, root, tmp_path)
+    first, second = pair.start(0, ["CUT=mkfs.gfs2", "WAIT=25"]), pair.start(1)
+    first.wait_console("storage: cut", DONE_S)
+    second.power_cut()
+    first.wait_console('storage: ran: "mkfs.gfs2', DONE_S)
+    first.wait_console("susp( 0 -> 1 )", DONE_S)
+    assert "data-exists" not in pair.nodes[0].latches()
+    machines = [first, pair.start(1)]
+    for machine in machines:
+        machine.wait_console("storage: done", DONE_S)
+    off(machines)
+    holds(pair)
+    assert "susp( 1 -> 0 )" in first.console_text()
+    assert mkfs_runs(pair) == 1
 
 
 @pytest.mark.slow
