@@ -28,6 +28,7 @@ _BROADCAST = b"\xff" * 6
 _HEADER = struct.Struct("!6s6sH")
 _FRAMES_AT_ONCE, _PAUSE_S = 64, 0.02  # bounds what a flood costs: 3200 frames a second
 _ANSWER_S = EVERY_S / 2
+_IDLE_S = 2 * EVERY_S  # where every port is in use, nothing is due
 
 
 class _Line:
@@ -116,7 +117,8 @@ class Hellos:
                 for mac, line in list(self._lines.items()):
                     if not line.quiet and time.monotonic() - line.spoke_at >= EVERY_S:
                         self._say(mac, ask=True)
-                for ready, _ in selector.select(timeout=_ANSWER_S):
+                idle = all(line.quiet for line in self._lines.values())
+                for ready, _ in selector.select(timeout=_IDLE_S if idle else _ANSWER_S):
                     self._hear(ready.data)
                 self._stopping.wait(_PAUSE_S)
             for mac in list(self._lines):

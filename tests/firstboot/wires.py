@@ -23,7 +23,7 @@ from tests.firstboot.conftest import MACS, PEER_MACS, a_pair
 
 # Everything ten times as fast.
 for module in (cabling, hellos):
-    for name in ("EVERY_S", "FRESH_S", "LISTEN_S", "SETTLE_S", "FORGET_S", "_ANSWER_S"):
+    for name in ("EVERY_S", "FRESH_S", "LISTEN_S", "SETTLE_S", "FORGET_S", "_ANSWER_S", "_IDLE_S"):
         if hasattr(module, name):
             setattr(module, name, getattr(module, name) / 10)
 
