@@ -76,6 +76,11 @@ CODES: dict[str, tuple[str, str]] = {
         "A BMC is fed by its server. When the server loses all power the BMC cannot say that\n"
         "it is off, and the other node rightly stops writing until a human does.",
     ),
+    "KS135": (
+        "a fence device without a password",
+        "By IPMI each node makes the account in its own BMC and hands it to the other; for\n"
+        "Redfish and where there is no in-band IPMI the password comes from a file on the node.",
+    ),
     "KS140": ("a repository stands twice", "Names of repositories are used once."),
     "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),
     "KS142": (

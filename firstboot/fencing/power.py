@@ -10,13 +10,13 @@ from pathlib import Path
 
 from firstboot import files
 from firstboot.commands import Run
-from firstboot.fencing import identity
+from firstboot.fencing import identity, redfish
 from firstboot.fencing.rehearsal import OFF, ON
 from firstboot.render import fencedevice
 from firstboot.render.fencedevice import Device
 
 ACTION_S = 120.0  # fence_ipmilan waits 20 s for the power to change, several times at worst
-IPMI_PORT = "623"
+IPMI_PORT, HTTPS_PORT = "623", "443"
 
 
 class Power:
@@ -50,7 +50,13 @@ class Power:
     def guids(self) -> list[str]:
         """What the BMCs among the devices name as their machine's UUID."""
         printed = [self._ipmitool(device, "mc", "guid") for device in self._bmcs()]
-        return [guid for text in printed if (guid := identity.parse_guid(text)) is not None]
+        found = [guid for text in printed if (guid := identity.parse_guid(text)) is not None]
+        for device in self._devices:
+            if device.agent == fencedevice.AGENTS["redfish"]:
+                at, password = device.options, self._secret(device).read_text(encoding="ascii")
+                port = int(at.get("ipport", HTTPS_PORT))
+                found += redfish.uuids(at["ip"], port, at["username"], password)
+        return found
 
     def boot_from_disk(self, *, efi: bool) -> bool:
         """Next time it starts from its disk, whatever comes first otherwise; False: can't be set.
@@ -66,6 +72,8 @@ class Power:
 
     def _call(self, device: Device, action: str, ok: tuple[int, ...] = (0,)) -> int:
         given = {"action": action, **device.options}
+        if device.agent not in fencedevice.AGENTS.values():  # as pacemaker calls it
+            given.update(nodename=device.target, plug=device.target)
         if password := self._secret(device).read_text(encoding="ascii"):
             given["password"] = password
         options = "".join(f"{name}={value}\n" for name, value in given.items())

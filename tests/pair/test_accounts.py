@@ -15,7 +15,7 @@ from firstboot.fencing import accounts
 from firstboot.fencing.accounts import NoAccount
 
 PORT = 19001
-# A cipher suite is named, for the simulator lets ipmitool wait 10 s when it asks for those there are.
+# A cipher suite is named, for the simulator lets ipmitool wait 10 s when asked for its suites.
 REACH = ("-I", "lanplus", "-C", "3", "-H", "127.0.0.1", "-p", str(PORT))
 VENDORS = ("-U", "admin", "-P", "test")  # here the LAN stands in for /dev/ipmi0
 

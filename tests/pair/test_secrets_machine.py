@@ -25,11 +25,12 @@ from firstboot.commands import CommandError, Result
 from firstboot.rendezvous import credentials
 from firstboot.rendezvous.session import Meeting, NotMet, NotOfThisPair, State
 from firstboot.steps import Context
-from firstboot.steps.secrets import Secrets
+from firstboot.steps.secrets import SHARED, Secrets
 from tests.firstboot.conftest import Told, an_identity
 from tests.pair.disk import Cut, Disk, Syscalls
 
 NAMES = ("justinian", "julius")
+OTHER = dict(zip(NAMES, NAMES[::-1], strict=True))
 ENOUGH_ROUNDS = 8
 names = st.sampled_from(NAMES)
 
@@ -207,7 +208,15 @@ class Exchange(RuleBasedStateMachine):
     @precondition(lambda self: not self.latched_with)
     @rule(name=names)
     def install_again(self, name: str) -> None:
-        """Before the switch a node may be installed anew; later that takes allow-rejoin."""
+        """Before the switch a node may be installed anew; later that takes allow-rejoin.
+
+        The switch begins when the other hears that this one stored everything: it sets its latch
+        at its next look, and nothing takes the word back.
+        """
+        if other := self.meetings.get(OTHER[name]):
+            heard = other.heard(SHARED, private=True)
+            if isinstance(heard, dict) and heard["stored"]:
+                return
         self.meetings.pop(name, None)
         self.steps.pop(name, None)
         self._install(name)

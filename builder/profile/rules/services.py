@@ -7,6 +7,7 @@ from builder.profile.model import Install, NodeSection, Profile, Repository
 from builder.profile.positions import KeyPath
 from builder.profile.problems import WARNING, Problem
 from builder.profile.services import FenceDevice
+from firstboot.node import CAPABILITIES
 from firstboot.render.fencedevice import CUSTOM
 
 
@@ -58,6 +59,21 @@ def _device(profile: Profile, path: KeyPath, device: FenceDevice) -> Iterator[Pr
         yield Problem("KS133", (*path, "address"), "is a node's own address, not a BMC's")
 
 
+def password(profile: Profile) -> Iterator[Problem]:
+    """The pair makes an account where ipmitool can in-band; elsewhere a human gives a password."""
+    in_band = "inband-ipmi" in CAPABILITIES[profile.pair.platform]
+    for i, node in enumerate(profile.node):
+        for n, device in enumerate(node.fencing):
+            made = device.agent == "custom" or (in_band and device.agent != "redfish")
+            if not made and device.password_file is None:
+                yield Problem(
+                    "KS135",
+                    ("node", i, "fencing", n),
+                    f"no account can be made for this {device.agent} device: it wants password_file",
+                    f"put the password into a 0600 file on {node.name} itself, and its path here",
+                )
+
+
 def second_level(profile: Profile) -> Iterator[Problem]:
     """A BMC dies with its server's power, and then only a second level goes on."""
     for i, node in enumerate(profile.node):
@@ -105,4 +121,4 @@ def source(profile: Profile) -> Iterator[Problem]:
         )
 
 
-RULES = (fencing, second_level, source)
+RULES = (fencing, password, second_level, source)
