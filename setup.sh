@@ -12,7 +12,7 @@ demo="grub-common kmod"
 test="$demo augeas-tools chrony corosync cpio createrepo-c dlm-controld dnf dosfstools drbd-utils
   e2fsprogs fdisk fence-agents firewalld gcc gdisk genisoimage gfs2-utils gnupg ipmitool iproute2
   isolinux isomd5sum ksmtuned libc6-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu
-  libxml2-utils lvm2 mdadm mmdebstrap mtools network-manager openssh-server openssl ovmf
+  libxml2-utils lvm2 mdadm mmdebstrap mtools network-manager openipmi openssh-server openssl ovmf
   pacemaker-cli-utils pcs policycoreutils-python-utils procps qemu-system-x86 resource-agents rpm
   seabios shellcheck syslinux-utils systemd user-mode-linux util-linux xfsprogs xorriso"
 

@@ -8,7 +8,7 @@ from builder.profile.load import load
 from builder.profile.problems import ProfileError
 
 ROOT = Path(__file__).parents[2]
-NEEDS = "it wants password_file"
+NEEDS = "give password_file"
 
 
 def problems_of(profile: Path) -> list[tuple[str, str]]:

@@ -69,7 +69,7 @@ def password(profile: Profile) -> Iterator[Problem]:
                 yield Problem(
                     "KS135",
                     ("node", i, "fencing", n),
-                    f"no account can be made for this {device.agent} device: it wants password_file",
+                    f"no account can be made for this {device.agent} device: give password_file",
                     f"put the password into a 0600 file on {node.name} itself, and its path here",
                 )
 
