@@ -51,11 +51,9 @@ def assert_as_it_should_be(pair: Pair) -> None:
             for file in (root / "etc/ksbuild" / folder).iterdir():
                 assert file.stat().st_mode & 0o777 == 0o600, file
     for name, root in pair.roots.items():
-        folder = root / "etc/ksbuild/pair"
         for leaf, named in (("node", name), ("guests", f"{name}-bond")):
-            key = folder / f"{leaf}.key"
-            certificate = (folder / f"{leaf}.crt").read_text()
-            check_leaf(run, (folder / "ca.crt").read_text(), certificate, key, named)
+            ca, certificate = (pair.read(name, f"pair/{kind}.crt") for kind in ("ca", leaf))
+            check_leaf(run, ca, certificate, root / f"etc/ksbuild/pair/{leaf}.key", named)
     talk_by_the_pair_alone(pair)
 
 
