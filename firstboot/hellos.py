@@ -1,10 +1,11 @@
 """Says and hears hellos on the crossover ports, in the background, as long as the agent runs.
 
 A port that is not decided on says hello every second and listens to whatever comes in. One in use
-says nothing unasked and listens to hellos alone: DRBD's traffic is none of its business. AF_PACKET
-reaches a port below its bond (packet(7)).
+says nothing unasked, but for once when it is taken into use, and listens to hellos alone: DRBD's
+traffic is none of its business. AF_PACKET reaches a port below its bond (packet(7)).
 """
 
+import json
 import logging
 import os
 import selectors
@@ -16,19 +17,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Optional
 
+from firstboot import strictjson
 from firstboot.cabling import ETHERTYPE, EVERY_S, Board, Cables, Verdict
 from firstboot.facts import Port
+from firstboot.journal import STATE
 from firstboot.node import Identity
 
 log = logging.getLogger(__name__)
 
 KEY = Path("etc/ksbuild/introduction/link.key")
+FOUND = STATE / "cabling.json"  # [[our port's MAC, the peer's], ...]
 _ALL = 0x0003  # linux/if_ether.h, ETH_P_ALL
 _BROADCAST = b"\xff" * 6
 _HEADER = struct.Struct("!6s6sH")
 _FRAMES_AT_ONCE, _PAUSE_S = 64, 0.02  # bounds what a flood costs: 3200 frames a second
 _ANSWER_S = EVERY_S / 2
 _IDLE_S = 2 * EVERY_S  # where every port is in use, nothing is due
+
+
+def read(root: Path) -> Optional[Cables]:
+    """The cables that were found on this node; None when that is still to be done."""
+    try:
+        raw = json.loads((root / FOUND).read_text(encoding="utf-8"))
+        cables: Cables = strictjson.value(Cables, raw, FOUND.name)
+    except (FileNotFoundError, ValueError):
+        return None
+    return cables or None
 
 
 class _Line:
@@ -54,6 +68,7 @@ class Hellos:
 
     def __init__(self, sysfs: Path = Path("/sys/class/net")) -> None:
         self._sysfs = sysfs
+        self._root = Path("/")
         self._lock = threading.Lock()
         self._board: Optional[Board] = None
         self._ports: dict[str, Port] = {}
@@ -74,6 +89,7 @@ class Hellos:
 
         Raises FileNotFoundError when the node has no link key.
         """
+        self._root = root
         key = (root / KEY).read_bytes().strip()
         with self._lock:
             if self._board is None:
@@ -149,6 +165,7 @@ class Hellos:
                 continue
             self._lines[mac] = line
             selector.register(line.socket, selectors.EVENT_READ, mac)
+            self._say(mac, ask=True)
 
     def _close(self, selector: selectors.BaseSelector, mac: str) -> None:
         line = self._lines.pop(mac, None)
@@ -158,9 +175,14 @@ class Hellos:
 
     def _say(self, mac: str, *, ask: bool) -> None:
         line = self._lines[mac]
+        chosen = read(self._root)
         with self._lock:
             if self._board is None or mac not in self._board.ports:
                 return
+            if self._board.chosen is not None:
+                if chosen is None:  # another agent of this node looks anew; two voices confuse
+                    return
+                self._board.chosen = chosen
             payload = self._board.hello(mac, time.monotonic(), ask=ask)
         line.spoke_at = time.monotonic()
         source = line.socket.getsockname()[4]

@@ -3,17 +3,16 @@
 import json
 import time
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Callable, Optional
+from typing import Callable
 
-from firstboot import facts, files, strictjson
+from firstboot import facts, files
 from firstboot.cabling import Cables
 from firstboot.engine import Refused, Step
 from firstboot.facts import Port
+from firstboot.hellos import FOUND, read
 from firstboot.journal import STATE
 from firstboot.steps import Context
 
-FOUND = STATE / "cabling.json"  # [[our port's MAC, the peer's], ...]
 LOOK_S = 1.0
 
 
@@ -59,6 +58,7 @@ class Cabling(Step):
         files.make_folder(context.root / STATE)
         files.replace(context.root / FOUND, (json.dumps(cables) + "\n").encode(), 0o644)
         context.hellos.start(context.identity, context.root, ports, cables)
+        self._sleep(LOOK_S)  # the peer hears of it
 
     def _set_up(self, ports: Sequence[Port]) -> None:
         """A port that is down says and hears nothing."""
@@ -112,20 +112,10 @@ def candidates(context: Context) -> list[Port]:
     return found
 
 
-def read(root: Path) -> Optional[Cables]:
-    """The cables that were found on this node; None when that is still to be done."""
-    try:
-        raw = json.loads((root / FOUND).read_text(encoding="utf-8"))
-        cables: Cables = strictjson.value(Cables, raw, FOUND.name)
-    except (FileNotFoundError, ValueError):
-        return None
-    return cables or None
-
-
 def answer(context: Context) -> None:
     """Answer the peer's hellos on the cables in use, so that it can prove its own again."""
     found = read(context.root)
-    if found is None:  # another agent may be looking anew, and two voices would confuse the peer
+    if found is None:
         context.hellos.stop()
         return
     if context.hellos.answering == found:

@@ -6,10 +6,11 @@ from pathlib import Path
 from firstboot import facts, files, profiles
 from firstboot.configfile import ConfigFile
 from firstboot.engine import Refused, Step
+from firstboot.hellos import read
 from firstboot.node import BOND
 from firstboot.render.networkmanager.crossover import BOND_CONNECTION, render
 from firstboot.render.networkmanager.keyfile import CONNECTIONS
-from firstboot.steps import Context, cabling
+from firstboot.steps import Context
 
 UP_TIMEOUT_S = 90
 
@@ -66,7 +67,7 @@ class CrossoverBond(Step):
 
     def _macs(self) -> tuple[str, ...]:
         """The ports whose cables are good; before that is known, the profile's."""
-        cables = cabling.read(self._context.root)
+        cables = read(self._context.root)
         planned = self._context.identity.me.crossover_ports
         return planned if cables is None else tuple(own for own, _ in cables)
 

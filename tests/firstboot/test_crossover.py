@@ -5,8 +5,8 @@ import json
 import pytest
 
 from firstboot.engine import Refused
+from firstboot.hellos import FOUND
 from firstboot.steps import Context
-from firstboot.steps.cabling import FOUND
 from firstboot.steps.crossover import CrossoverBond
 from tests.firstboot.conftest import MACS, PEER_MACS, ScriptedRun
 from tests.firstboot.test_steps import (
