@@ -14,7 +14,7 @@ from typing import Callable, Optional
 from firstboot import VERSION
 from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
-from firstboot.verbs import collect, converging, gate, looking, reset, startalone
+from firstboot.verbs import collect, converging, gate, looking, rehearse, reset, startalone
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
 VERBS: dict[str, Verb] = {
@@ -25,6 +25,7 @@ VERBS: dict[str, Verb] = {
     "check": looking.check,
     "collect": collect.collect,
     "gate": gate.pass_gate,
+    "rehearse": rehearse.rehearse,
     "start-alone": startalone.start_alone,
     "reset": reset.reset,
 }
@@ -65,6 +66,8 @@ def _parser() -> argparse.ArgumentParser:
     again.add_argument("--cluster", help="the cluster's name too, once there is data to lose")
     going_on = commands.add_parser("start-alone", help="go on while the other node is off")
     going_on.add_argument("peer", help="its name, typed by whoever has seen that it is off")
+    proving = commands.add_parser("rehearse", help="cut the other node's power once, as a proof")
+    proving.add_argument("peer", help="its name, typed")
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

@@ -140,6 +140,17 @@ def promote_once(run: Run, node: str) -> None:
     _change(run, "crm_attribute", "--node", node, *score)
 
 
+def stand_by(run: Run, node: str) -> None:
+    """Have a node give up all its resources, until its cluster starts anew."""
+    _change(run, "crm_standby", "--node", node, "--lifetime", "reboot", "--update", "on")
+
+
+def fence(run: Run, node: str, timeout_s: int) -> None:
+    """Cut a node's power and give it back, by the cluster's own devices and levels."""
+    argv = ["stonith_admin", "--reboot", node, "--timeout", str(timeout_s)]
+    run(argv, timeout_s=timeout_s + CHANGE_TIMEOUT_S)
+
+
 def start_units(run: Run) -> None:
     """Have systemd start the cluster on this node; it goes on in the background."""
     run(["systemctl", "start", "--no-block", *CLUSTER])
