@@ -9,8 +9,10 @@ from firstboot.steps.fencedevices import FenceDevices
 from firstboot.steps.fencing import Fencing
 from firstboot.steps.filesystem import FileSystem
 from firstboot.steps.firewall import Firewall
+from firstboot.steps.guests import Guests
 from firstboot.steps.host import Host
 from firstboot.steps.meet import Rendezvous
+from firstboot.steps.memory import Memory
 from firstboot.steps.mounted import Mounted
 from firstboot.steps.preflight import Preflight
 from firstboot.steps.replication import Replication
@@ -33,6 +35,8 @@ SEQUENCE = (
     ClusterUp,
     FenceDevices,
     Mounted,
+    Memory,
+    Guests,
     Verification,
 )
 

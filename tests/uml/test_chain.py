@@ -61,7 +61,11 @@ def complete(pair: TestPair, installed: list[Verdict]) -> list[dict[str, str]]:
         server.outlet.switch_on()
     for server in pair.servers:
         server.outlet.wait_console("ksnode: complete", COMPLETE_S)
-    return [{n: pair.on(s, f"{c} || :") for n, c in LOOK.items()} for s in pair.servers]
+    seen = [{n: pair.on(s, f"{c} || :") for n, c in LOOK.items()} for s in pair.servers]
+    return [
+        {**of, "console": server.outlet.console_text()}
+        for of, server in zip(seen, pair.servers, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +187,8 @@ def test_no_secret_shows(complete: list[dict[str, str]], left: list[dict[str, by
         told = {"cib": seen["cib"].encode(), "cluster": seen["cluster"].encode()}
         told |= {path: text for path, text in files.items() if path.startswith(f"{STATE}/")}
         told |= {path: files[path] for path in seen["readable"].split() if path in files}
+        # Every program the agent starts stands on the console with its arguments.
+        told |= {"console": seen["console"].encode()}
         assert len(told) > 50
         assert not [(p, c) for p, text in told.items() for c in canaries if c in text]
 
