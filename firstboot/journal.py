@@ -1,4 +1,7 @@
-"""What the agent tells people: journal lines, a status file, the verdict. Never read to decide."""
+"""What the agent tells people: journal lines, a status file, the verdict. Never read to decide.
+
+`cpu_s` is processor seconds of this process so far, without those of the programs it ran.
+"""
 
 import json
 import os
@@ -38,7 +41,7 @@ class Journal:
     def verdict(self, verdict: str, **more: Any) -> None:
         """Write RESULT, the node's own answer to "did it work?", durable before it is said."""
         result = {"verdict": verdict, "node": self._identity.node, "boot_id": self._boot_id, **more}
-        self._write("RESULT", {**result, "at": _now(), "steps": self._steps})
+        self._write("RESULT", {**result, "at": _now(), "cpu_s": _cpu_s(), "steps": self._steps})
         print(f"ksnode: {verdict}", flush=True)
         self._show(f"{verdict} {more.get('evidence', '')}")
         for key in ("evidence", "next"):
@@ -65,7 +68,8 @@ class Journal:
         files.replace(self._folder / name, text.encode(), 0o644)
 
     def _append(self, record: dict[str, str]) -> None:
-        line = json.dumps({"at": _now(), "boot": self._boot_id, **record}, sort_keys=True) + "\n"
+        event = {"at": _now(), "boot": self._boot_id, "cpu_s": _cpu_s(), **record}
+        line = json.dumps(event, sort_keys=True) + "\n"
         path = self._folder / "journal.jsonl"
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         with os.fdopen(handle, "wb") as out:
@@ -76,3 +80,7 @@ class Journal:
 
 def _now() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _cpu_s() -> float:
+    return round(time.process_time(), 2)

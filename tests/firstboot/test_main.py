@@ -3,6 +3,7 @@
 import fcntl
 import json
 import logging
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +91,9 @@ def test_the_journal_keeps_every_event(node: Path) -> None:
     events = [json.loads(line) for line in lines]
     assert [e["step"] for e in events if e["event"] == "ok"].count("preflight") == 2
     assert {e["boot"] for e in events} == {"boot-1"}
+    used = [e["cpu_s"] for e in events]
+    assert used == sorted(used)
+    assert 0 < used[-1] <= time.process_time()
 
 
 def test_the_login_prompt_says_how_it_goes(node: Path) -> None:

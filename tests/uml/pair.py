@@ -87,6 +87,8 @@ class TestPair:
     folder: Path
     plan: Pair = field(default_factory=lambda: pair(load(PROFILE).profile))
     servers: list[Server] = field(default_factory=list)
+    disk_gib: int = DISK_GIB
+    node_mib: int = NODE_MIB
 
     def __post_init__(self) -> None:
         """Cable the servers: the uplink, then each crossover port to its like."""
@@ -98,7 +100,7 @@ class TestPair:
         for number, section in enumerate(sections):
             folder = self.folder / section.name
             folder.mkdir(parents=True)
-            disk = blank_disk(self.scratch / f"{section.name}.img", DISK_GIB)
+            disk = blank_disk(self.scratch / f"{section.name}.img", self.disk_gib)
             outlet = Outlet(section.name, partial(self._boot, number))
             self.servers.append(Server(section, self._nics(section, number), disk, folder, outlet))
         self.bmcs = [self._bmc(server) for server in self.servers]
@@ -162,7 +164,7 @@ class TestPair:
             root_uuid=partition_uuid(self.plan.id, server.name, "root"),
             nics=server.nics,
             console=server.folder / f"console-{boot}",
-            memory=NODE_MIB,
+            memory=self.node_mib,
         )
 
     def _bmc(self, server: Server) -> Bmc:
