@@ -70,7 +70,7 @@ class FileSystem(Step):
             )
         drbd.promote(context.run)
         try:
-            make_file_system(context, permit, Path(DEVICE))
+            make_file_system(context, permit, context.root / DEVICE.lstrip("/"))
         finally:
             self._demote()
 
