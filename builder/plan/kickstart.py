@@ -10,8 +10,9 @@ from uuid import UUID
 
 import jinja2
 from pykickstart.errors import KickstartError as PykickstartError
+from pykickstart.handlers.control import commandMap, dataMap
 from pykickstart.parser import KickstartParser
-from pykickstart.version import makeVersion
+from pykickstart.version import RHEL9, returnClassForVersion
 
 from builder.plan.bootmenu import installed_mark
 from builder.plan.disk import LINUX_RESERVED, UNFINISHED, os_partitions
@@ -23,6 +24,9 @@ from firstboot.node import Pair, partition_uuid
 PACKAGES = (
     *("@core", "NetworkManager", "chrony", "firewalld", "iproute", "openssl"),
     *("policycoreutils-python-utils", "python3"),
+    # libvirt of EL 9.3 and later has these apart: guests, leases, the door for the other node.
+    *("ksmtuned", "libvirt-client", "libvirt-daemon-driver-storage-core", "libvirt-daemon-kvm"),
+    *("libvirt-daemon-lock", "libvirt-daemon-plugin-lockd", "libvirt-daemon-proxy"),
 )
 
 # Where Anaconda has the medium that inst.stage2= names, be it a disc or a stick.
@@ -128,9 +132,13 @@ def languages(locale: str) -> str:
     return re.split(r"[.@]", locale)[0]
 
 
-def from_medium(profile: Profile) -> Profile:
-    """The profile without what is reached over the network, for a medium that has all packages."""
-    install = profile.install.model_copy(update={"url": None, "repositories": []})
+def from_dvd(profile: Profile, *, network: bool) -> Profile:
+    """The profile for a medium that brings its own tree: install.url is for those without.
+
+    Without `network` the medium has all packages, and nothing else is asked for any.
+    """
+    left_out = {"url": None} | ({} if network else {"repositories": []})
+    install = profile.install.model_copy(update=left_out)
     return profile.model_copy(update={"install": install})
 
 
@@ -143,7 +151,19 @@ def web_repositories(profile: Profile) -> list[str]:
 
 def parse(text: str) -> Any:
     """The text as pykickstart's RHEL 9 handler understands it; a deprecated option is an error."""
-    handler = makeVersion("RHEL9")
+    return _parse(text, returnClassForVersion(RHEL9)())
+
+
+def _parse_network(text: str) -> list[Any]:
+    """The same for network lines alone, by a handler that takes a tenth of the time to make."""
+    handler = returnClassForVersion(RHEL9)(
+        mapping={"network": commandMap[RHEL9]["network"]},
+        dataMapping={"NetworkData": dataMap[RHEL9]["NetworkData"]},
+    )
+    return list(_parse(text, handler).network.network)
+
+
+def _parse(text: str, handler: Any) -> Any:
     # Files that %pre writes are not there yet; what stands in them is checked where it is written.
     parser = KickstartParser(handler, missingIncludeIsFatal=False)
     with warnings.catch_warnings():
@@ -158,8 +178,7 @@ def parse(text: str) -> Any:
 def _compare(handler: Any, text: str, nodes: Sequence[NodeSection]) -> None:
     """Each node's network line says what its profile says, be it in the file or in %pre."""
     written = re.findall(r"^network .*|(?<=line=')network [^']*", text, re.MULTILINE)
-    for line, node in zip(written, nodes, strict=True):
-        network = parse(line).network.network[0]
+    for network, node in zip(_parse_network("\n".join(written)), nodes, strict=True):
         address = str(ipaddress.IPv4Interface(node.uplink.address).ip)
         meant = (node.name, node.uplink.ports[0], address)
         if (network.hostname, network.device, network.ip) != meant:
