@@ -32,8 +32,9 @@ test:  ## every check and test, with its own set-up
 test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
 
-bench:  ## patching against xorriso + implantisomd5, as ratios
+bench:  ## patching against xorriso + implantisomd5, as ratios; the agent on 10 GiB and 10 TiB
 	@./setup.sh test && $(BIN)/python -m bench.patch
+	@$(BIN)/python -m bench.agent
 
 lint:  ## ruff, shellcheck, and the agent's Python floor
 	@$(BIN)/ruff check -q && $(BIN)/ruff format -q --check && shellcheck setup.sh .ci/run builder/demo/init.sh
