@@ -95,8 +95,9 @@ def iso(
         with open_source(path) as opened:
             chosen = mode or default_mode(opened)
             medium = choose_medium(prepared.profile, opened, chosen, node)
-            network = need_network(prepared, opened, extras, chosen, offline=offline)
-            plan = prepared.plan(extras=FOLDER if extras else "", network=network)
+            dvd = medium.dvd
+            network = need_network(prepared, opened, extras, dvd=dvd, offline=offline)
+            plan = prepared.plan(extras=FOLDER if extras else "", dvd=dvd, network=network)
             summary = {**extras.summary, "network": network} if extras else None
             files = tree(plan, medium, templates(), extras=summary)
             if chosen == "boot" and not dry_run:
@@ -155,6 +156,8 @@ def _say(made: _Made, digest: str | None, by_default: str) -> None:
     alone = f", node {made.medium.node} alone" if made.medium.node else ""
     click.echo(f"pair {made.plan.pair.name}{alone}, plan {made.plan.digest}")
     click.echo(f"mode {made.mode}{by_default}: {MODES[made.mode]}")
+    if made.medium.dvd:
+        click.echo("installs from the medium's own packages; install.url is for a boot ISO")
     if made.extras:
         for line in extras_worded(made.extras):
             click.echo(line)

@@ -44,8 +44,9 @@ def choose_medium(profile: "Profile", source: "Source", mode: str, node: str | N
 
     own = DEMO_VOLUME_ID if source.demonstration else VOLUME_ID
     labels = {"boot": own, "patch": source.volume_id, "oemdrv": LABEL}
-    from_network = mode == "boot" or not source.has("BaseOS/repodata/repomd.xml")
-    if from_network and profile.install.url is None and not source.demonstration:
+    stage2 = mode != "boot" and source.has("images/install.img")
+    dvd = stage2 and source.has("BaseOS/repodata/repomd.xml")
+    if not dvd and profile.install.url is None and not source.demonstration:
         hint = "give install.url, or a DVD as --source" + (" and --mode patch" * (mode == "boot"))
         fail(PROFILE, "this installs from the network, and the profile has no install.url", hint)
     return Medium(
@@ -53,7 +54,8 @@ def choose_medium(profile: "Profile", source: "Source", mode: str, node: str | N
         demonstration=source.demonstration,
         grub_linux=source.grub_linux,
         grub_initrd=source.grub_initrd,
-        stage2=mode != "boot" and source.has("images/install.img"),
+        stage2=stage2,
+        dvd=dvd,
         menus=mode != "oemdrv",
         node=node,
     )

@@ -92,19 +92,20 @@ def need_network(
     prepared: "Prepared",
     source: "Source",
     extras: "Extras | None",
-    mode: str,
     *,
+    dvd: bool,
     offline: bool,
 ) -> bool:
     """Whether the installation needs more than the medium; fails where even that is not enough.
 
-    Repositories out of reach are only warned of.
+    Without `dvd` the source's packages are not where the installer looks. Repositories out of reach
+    are only warned of.
     """
     from builder.packages.errors import RepositoryError
 
-    profile = prepared.profile
-    if extras and mode == "patch" and source.has("BaseOS/repodata/repomd.xml"):
-        lacking = check_packages(profile, source, extras, network=False)
+    profile, there = prepared.profile, source if dvd else None
+    if extras and dvd:
+        lacking = check_packages(profile, there, extras, network=False)
         if prepared.registration is None and not any(problem.fatal for problem in lacking):
             say_packages(lacking)
             return False
@@ -113,7 +114,7 @@ def need_network(
     if source.demonstration or offline:
         return True
     try:
-        problems = check_packages(profile, source, extras)
+        problems = check_packages(profile, there, extras)
     except RepositoryError as error:
         hint = "ksbuild validate --online, where the repositories can be reached; or --offline"
         click.echo(

@@ -81,8 +81,17 @@ def _against(prepared: "Prepared", earlier: Path) -> list[str]:
     # Extra packages are no part of the plan: those that are there stay.
     extras = read(old[PATH]).get("extras")
     folder, network = (extras["folder"], extras["network"]) if extras else ("", True)
-    made = prepared.plan(extras=folder, network=network)
+    made = prepared.plan(extras=folder, dvd=_is_dvd(old), network=network)
     return list(changes(old, tree(made, _medium(made, old), templates(), extras=extras)))
+
+
+def _is_dvd(old: "Mapping[str, bytes]") -> bool:
+    """Whether an earlier tree installs from what is on its medium."""
+    from builder.plan.kickstart import MEDIUM_TREE
+    from builder.plan.manifest import PATH, read
+
+    tree = f"url --url={MEDIUM_TREE}".encode()
+    return not read(old[PATH])["demonstration"] and tree in old["ks.cfg"].splitlines()
 
 
 def _medium(made: "Plan", old: "Mapping[str, bytes]") -> "Medium":

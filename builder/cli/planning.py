@@ -30,8 +30,8 @@ class Prepared:
     keys: "tuple[Key, ...]"
     registration: "Registration | None"
 
-    def plan(self, *, extras: str = "", network: bool = True) -> "Plan":
-        """The plan; `extras` and `network` as `builder.plan.plan` takes them."""
+    def plan(self, *, extras: str = "", dvd: bool = False, network: bool = True) -> "Plan":
+        """The plan; `extras`, `dvd` and `network` as `builder.plan.plan` takes them."""
         from builder.plan import plan
         from builder.plan.agent import archive
         from builder.resources import agent_sources, templates
@@ -44,6 +44,7 @@ class Prepared:
             keys=self.keys,
             registration=self.registration,
             extras=extras,
+            dvd=dvd,
             network=network,
         )
 

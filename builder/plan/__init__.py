@@ -44,15 +44,17 @@ def plan(
     keys: tuple[kickstart.Key, ...] = (),
     registration: kickstart.Registration | None = None,
     extras: str = "",
+    dvd: bool = False,
     network: bool = True,
 ) -> Plan:
     """Render both nodes' kickstarts. Raises KickstartError when pykickstart rejects one.
 
-    `extras` is the folder on the medium with further packages; without `network` all of them are
-    on the medium, and what the profile says of other places is left out.
+    `extras` is the folder on the medium with further packages. With `dvd` the installation tree is
+    on it, too, and without `network` all packages are: what the profile says of other places for
+    them is left out.
     """
-    if not network:
-        profile = kickstart.from_medium(profile)
+    if dvd or not network:
+        profile = kickstart.from_dvd(profile, network=network)
     both = pair(profile)
     blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
     nodes = {

@@ -17,8 +17,9 @@ INSTALL, LOCAL, DESCRIBE = "install_this_server", "local_disk", "describe_this_s
 class Medium:
     """What the menus must know of the medium and of the source its loaders come from.
 
-    `stage2` says that the medium carries the installer's own image (images/install.img), `menus`
-    that it starts by itself and brings them along. With `node` it installs that one alone.
+    `stage2` says that the medium carries the installer's own image (images/install.img), `dvd` that
+    the packages are on it, too, or on the one that it accompanies, `menus` that it starts by itself
+    and brings them along. With `node` it installs that one alone.
     """
 
     volume_id: str
@@ -26,6 +27,7 @@ class Medium:
     grub_linux: str
     grub_initrd: str
     stage2: bool = False
+    dvd: bool = False
     menus: bool = True
     node: str | None = None
 

@@ -137,8 +137,8 @@ def from_dvd(profile: Profile, *, network: bool) -> Profile:
 
     Without `network` the medium has all packages, and nothing else is asked for any.
     """
-    left_out = {"url": None} | ({} if network else {"repositories": []})
-    install = profile.install.model_copy(update=left_out)
+    repositories = profile.install.repositories if network else []
+    install = profile.install.model_copy(update={"url": None, "repositories": repositories})
     return profile.model_copy(update={"install": install})
 
 

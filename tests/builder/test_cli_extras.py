@@ -104,6 +104,31 @@ def test_no_network(profile: Path, extras: Path, dvd: Path, tmp_path: Path, name
     assert again.exit_code == 0, again.output
 
 
+def test_a_dvd_is_installed_from_and_install_url_is_for_boot_media(
+    profile: Path, dvd: Path, tmp_path: Path
+) -> None:
+    """What the check reads is what the kickstart names; nothing answers at install.url."""
+    text = profile.read_text().replace('packages = ["pacemaker"]', "")
+    head, _, tail = text.partition("repositories = [")
+    profile.write_text(head + tail.partition("]\n")[2])
+    url = load(profile).profile.install.url
+    assert url
+    assert not load(profile).profile.install.repositories
+    out = tmp_path / "pair.iso"
+    said = ksbuild("iso", profile, "--source", dvd, "-o", out)
+    assert (said.exit_code, said.stderr) == (0, ""), said.output
+    assert "install.url is for a boot ISO" in said.stdout
+    handler = parse(ksbuild("inspect", out, "--show", "ks.cfg").stdout)
+    assert handler.url.url == "file:///run/install/repo"
+    assert ksbuild("plan", profile, "--against", out).exit_code == 0
+    said = ksbuild("iso", profile, "--source", dvd, "--mode", "boot", "-o", out, "--force")
+    assert "the packages are not checked" in said.stderr, "the DVD's are not looked at"
+    assert "install.url is for a boot ISO" not in said.stdout
+    handler = parse(ksbuild("inspect", out, "--show", "ks.cfg").stdout)
+    assert handler.url.url == url
+    assert ksbuild("plan", profile, "--against", out).exit_code == 0
+
+
 def test_dnf_installs_from_what_is_on_the_medium(
     profile: Path, extras: Path, dvd: Path, tmp_path: Path
 ) -> None:

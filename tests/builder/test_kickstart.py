@@ -176,6 +176,24 @@ def test_optional_commands(root: Path, tmp_path: Path) -> None:
     assert [source.ntp_server for source in handler.timesource.dataList()] == ["ntp.example.org"]
 
 
+@pytest.mark.parametrize("network", [True, False])
+def test_a_dvd_installs_from_the_medium(root: Path, network: bool) -> None:
+    """install.url is for media without packages; the repositories are still the profile's."""
+    profile = load(root / "profiles/example.toml").profile
+    install = profile.install.model_copy(update={"proxy": "http://proxy.example:3128"})
+    made = planned(profile.model_copy(update={"install": install}), dvd=True, network=network)
+    assert made.profile.install.url is None
+    handler = parse(made.either)
+    assert handler.url.url == "file:///run/install/repo"
+    assert not handler.url.proxy
+    assert [repo.name for repo in handler.repo.repoList] == ["AppStream"] * network
+    assert str(profile.install.url) not in made.either
+    assert ("curl" in made.either) is network
+    medium = Medium("DVD", False, "linuxefi", "initrdefi", stage2=True, dvd=True)
+    line = bootmenu.entries(made.profile, medium)[0].cmdline
+    assert ("rd.neednet" in line) is network
+
+
 def test_registration_and_pinned_keys(root: Path) -> None:
     profile = load(root / "profiles/example.toml").profile
     key = kickstart.Key("elrepo", "96C0104F6315414709C5C5D0BAADAE52BEEFCAFE", "ARMOUR")
