@@ -14,6 +14,7 @@ from pycdlib.pycdlibexception import PyCdlibException, PyCdlibInvalidInput
 
 from builder.media.errors import SourceError
 from builder.media.iso9660 import Streamed
+from builder.media.outline import outline
 
 DEMONSTRATION = "ksbuild-demonstration"
 REQUIRED = (
@@ -157,7 +158,7 @@ def _parse(path: Path, file: BinaryIO, closing: contextlib.ExitStack) -> PyCdlib
     _check_whole(path, file)
     iso = PyCdlib()
     try:
-        iso.open_fp(file)
+        iso.open_fp(outline(file))
     except _PARSER_ERRORS as error:
         raise SourceError(f"{path} is not an ISO 9660 image ({error})", _AGAIN) from error
     closing.callback(iso.close)

@@ -48,11 +48,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The plan: changed blocks, the image's new size in bytes, the volume's in blocks.
+    """The plan: the source's layout, changed blocks, new size in bytes, the volume's in blocks.
 
     `placed` are files whose data is streamed, by rising blocks; none of these is in the overlay.
     """
 
+    layout: Layout
     overlay: Overlay
     size: int
     volume_blocks: int
@@ -171,7 +172,8 @@ def plan_patch(
         image = Overlay(descriptor, size)
         _, placed = _apply(image, layout, tree, extras, when, more=more)
     image.write(FIRST * BLOCK + APPLICATION_USE, BLANK)
-    return Patch(image, size + more * BLOCK, layout.volume.blocks + more, tuple(placed))
+    blocks = layout.volume.blocks + more
+    return Patch(layout, image, size + more * BLOCK, blocks, tuple(placed))
 
 
 def _apply(

@@ -13,6 +13,7 @@ from pycdlib.pycdlibexception import PyCdlibException
 from builder.media.boot import GRUB_CONFIG
 from builder.media.errors import MediumError, SourceError
 from builder.media.iso9660 import BIOS_IMAGE, EFI_IMAGE
+from builder.media.outline import outline
 from builder.media.patch.eltorito import CATALOG_BYTES
 from builder.media.patch.menus import OLD_GRUB_CONFIG, menus_in_fat
 from builder.media.patch.overlay import BLOCK, Overlay
@@ -39,8 +40,8 @@ def verify_patched(
         path: the medium.
         tree: what `patch_medium` was given.
         source_path: likewise.
-        patch: the plan; each of its blocks is compared with what is on the medium, and the files
-            it placed with their checksums.
+        patch: the plan, which knows the source's layout; each of its blocks is compared with what
+            is on the medium, and the files it placed with their checksums.
         every_block: read both files whole, and with `patch` accept no difference outside of it.
 
     Returns:
@@ -55,7 +56,7 @@ def verify_patched(
     with source_path.open("rb") as source_file, path.open("rb") as file:
         source = Overlay(source_file.fileno(), os.fstat(source_file.fileno()).st_size)
         medium = Overlay(file.fileno(), os.fstat(file.fileno()).st_size)
-        before = read_layout(source, wanted)
+        before = patch.layout if patch else read_layout(source, wanted)
         try:
             after = read_layout(medium, wanted)
         except SourceError as error:
@@ -63,7 +64,7 @@ def verify_patched(
         _same_boot(path, source, before, medium, after)
         for text in menus_in_fat(medium, after.surveys[0].files[EFI_IMAGE]):
             _equal(text, tree[GRUB_CONFIG], f"{path}: {GRUB_CONFIG} inside {EFI_IMAGE}")
-        _read_back(path, tree, after, patch.placed if patch else ())
+        _read_back(path, file, tree, after, patch.placed if patch else ())
         if patch is not None:
             _as_planned(path, medium, patch)
         if every_block:
@@ -88,14 +89,18 @@ def _same_boot(path: Path, source: Overlay, before: Layout, medium: Overlay, aft
 
 
 def _read_back(
-    path: Path, tree: Mapping[str, bytes], after: Layout, placed: Sequence[Placed]
+    path: Path,
+    file: BinaryIO,
+    tree: Mapping[str, bytes],
+    after: Layout,
+    placed: Sequence[Placed],
 ) -> None:
     wanted = dict(tree)
     if OLD_GRUB_CONFIG in after.surveys[0].files:
         wanted[OLD_GRUB_CONFIG] = tree[GRUB_CONFIG]
-    iso = PyCdlib()
+    iso, kept = PyCdlib(), {each.path.split("/")[0] for each in placed}
     try:
-        iso.open(str(path))
+        iso.open_fp(outline(file, keep=kept))
         try:
             for name, content in sorted(wanted.items()):
                 _equal(_read(iso, {"rr_path": f"/{name}"}), content, f"{path}: {name}")
