@@ -26,7 +26,9 @@ def changed(old: str, new: str) -> str:
     return EXAMPLE.replace(old, new)
 
 
-@pytest.mark.parametrize(("name", "warned"), [("example", []), ("lab", ["KS134"] * 2)])
+@pytest.mark.parametrize(
+    ("name", "warned"), [("example", []), ("dl380g6", []), ("lab", ["KS134"] * 2)]
+)
 def test_shipped_profiles_are_valid(root: Path, name: str, warned: list[str]) -> None:
     """The lab's servers have one BMC each and nothing beside it."""
     profile = load(root / f"profiles/{name}.toml")

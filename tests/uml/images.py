@@ -56,7 +56,7 @@ _NEEDLESS_ALONE = (
 _CLUSTER_LEAVES_OUT = (
     *(f"usr/lib/python3/dist-packages/{name}" for name in ("boto", "sqlalchemy", "suds", "s3tra")),
     *("usr/share/perl/", "usr/lib/x86_64-linux-gnu/perl/", "usr/lib/x86_64-linux-gnu/libperl"),
-    *("usr/bin/perl5", "usr/share/misc/enterprise", "etc/ssh/ssh_host_"),
+    *("usr/bin/perl5", "usr/share/misc/enterprise", "etc/ssh/ssh_host_", "etc/chrony/chrony.conf"),
     # EL9's packages enable none of these.
     *(
         f"etc/systemd/system/multi-user.target.wants/{n}"
@@ -188,6 +188,7 @@ def _node_additions() -> Iterator[archive.Entry]:
     """What makes Debian boot as a node of the lab, and nothing else."""
     yield archive.file("etc/machine-id", b"")
     yield archive.file("root/bmc-password", f"{BMC_PASSWORD}\n".encode(), 0o600)
+    yield archive.link("etc/chrony/chrony.conf", "../chrony.conf")  # where EL9's chronyd looks
     # EL9 makes host keys at the first boot.
     keygen = b"[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\n"
     yield archive.file("etc/systemd/system/ssh.service.d/keys.conf", keygen)
