@@ -13,13 +13,12 @@ from typing import Any, Callable, Optional
 
 from firstboot import latches
 from firstboot.engine import Refused, Step
-from firstboot.fencing import aim, record, rehearsal
+from firstboot.fencing import afterwards, aim, record, rehearsal
 from firstboot.fencing.exchange import Passwords
 from firstboot.fencing.power import Power
 from firstboot.fencing.rehearsal import IDLE, INTENT, OFF, OFF_SEEN, UNASKED, Record, Seen
 from firstboot.journal import STATE
 from firstboot.node import RESOURCE
-from firstboot.render import fencedevice
 from firstboot.rendezvous.session import NotMet, State
 from firstboot.steps import Context
 from firstboot.steps.meet import wait_for_peer
@@ -172,14 +171,7 @@ class Fencing(Step):
             )
 
     def _powers(self) -> list[Power]:
-        """The peer's power by level, the one that is rehearsed in front."""
-        devices = fencedevice.devices(self._context.identity.pair)
-        peers = [device for device in devices if device.target == self._peer]
-        levels = sorted({device.level for device in peers})
-        return [
-            Power(self._root, self._context.run, [d for d in peers if d.level == level])
-            for level in levels
-        ]
+        return afterwards.powers(self._context)
 
     def _ask(self) -> Optional[State]:
         try:
@@ -188,8 +180,7 @@ class Fencing(Step):
             return None
 
     def _open(self) -> bool:
-        """Whether a firing of ours was begun and its end not seen."""
-        return not self._proven() and record.load(self._root).phase != IDLE
+        return afterwards.open_firing(self._context)
 
     def _my_turn(self) -> bool:
         return not self._proven() and (self._context.identity.first or self._peer_proven())

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Callable
 
 from firstboot import latches
+from firstboot.commands import CommandError
 from firstboot.engine import Refused, Step
+from firstboot.fencing import afterwards
 from firstboot.rendezvous.session import NotMet
 from firstboot.steps import Context
 
@@ -33,16 +35,27 @@ class Rendezvous(Step):
         return [f"{peer.name} at {peer.crossover_address} was not met yet"]
 
     def apply(self) -> None:
-        """Answer the peer and ask it, until each knows that the other agrees."""
+        """Answer the peer and ask it, until each knows that the other agrees.
+
+        An agent that was cut off while it rehearsed fencing may have left the peer without power.
+        """
         meeting = self._context.meeting
         meeting.start()
 
         def together() -> bool:
             if meeting.agreed():
                 meeting.reach(self.name)
+            else:
+                self._switch_back_on()
             return meeting.passed(self.name)
 
         wait_for_peer(self._context, self.name, together, sleep=self._sleep)
+
+    def _switch_back_on(self) -> None:
+        try:
+            afterwards.switch_back_on(self._context)
+        except CommandError as error:  # the peer may answer all the same
+            self._context.report(self.name, "waiting", str(error))
 
 
 def arrive(context: Context, step: Step) -> None:
