@@ -22,6 +22,7 @@ from tests.firstboot.conftest import an_identity
 
 NAMES = ("justinian", "julius")
 QEMU_ID = 9107  # of the user and group that EL9's qemu-kvm makes
+UP = ("running\n", "degraded\n")
 COPIED = ("passwd", "group", "nsswitch.conf", "ld.so.cache")
 SCRIPT = """
 mount --make-rprivate /
@@ -79,6 +80,7 @@ class Node:
             file.write(f"qemu:x:{QEMU_ID}:\n")
         (etc / "hosts").write_text(hosts.render(self.identity)[0].text)
         (etc / "resolv.conf").touch()
+        (self.root / "systemd.log").touch()
         self._lay_units(etc / "systemd/system")
         (etc / "systemd/user").symlink_to("system")
 
@@ -106,11 +108,11 @@ class Node:
         argv = ["unshare", "--mount", "--net", "--pid", "--uts", "--fork", "--kill-child"]
         argv += ["sh", "-ec", SCRIPT, "sh", str(self.root), self.name, INSIDE, str(self._images)]
         self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL)
-        for _ in range(100):
+        for _ in range(300):
             time.sleep(0.1)
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
             self.pid = int(children.read_text().split()[0] if children.read_text() else 0)
-            if self.pid and self("systemctl", "is-system-running", ok=(0, 1)).stdout:
+            if self.pid and self("systemctl", "is-system-running", ok=(0, 1)).stdout in UP:
                 return
         raise TimeoutError(f"{self.name}: {(self.root / 'systemd.log').read_text()}")
 

@@ -1,11 +1,13 @@
 """The memory step with a real systemd; its two services are stand-ins that merge nothing."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from firstboot.engine import converge
 from firstboot.rendezvous.session import Meeting
 from firstboot.steps import Context
 from firstboot.steps.memory import Memory
@@ -42,6 +44,13 @@ def memory(node: Node, *, enabled: bool = True, sleep_ms: int = 10) -> Memory:
     return Memory(Context(identity, node.root, node.run, Told(), meeting))
 
 
+def settle(step: Memory) -> Memory:
+    """Apply it as the agent does, which gives systemd its time. Raises StepFailed."""
+    converge([step], Told(), has=lambda _: True, sleep=lambda _: time.sleep(0.2))
+    assert not step.check()
+    return step
+
+
 def started(node: Node) -> str:
     show = ("systemctl", "show", "--property=ActiveEnterTimestampMonotonic", "ksmtuned.service")
     return node(*show).stdout
@@ -53,18 +62,16 @@ def test_on_tuned_anew_and_off_again(node: Node) -> None:
         "ksm.service is not enabled", "ksm.service does not run",
         "ksmtuned.service is not enabled", "ksmtuned.service does not run",
     ]  # fmt: skip
-    memory(node).apply()
-    assert not memory(node).check()
+    settle(memory(node))
     before = started(node)
     assert memory(node, sleep_ms=20).check() == ["/etc/ksmtuned.conf is not as planned"]
-    memory(node, sleep_ms=20).apply()
+    settle(memory(node, sleep_ms=20))
     assert "KSM_SLEEP_MSEC=20\n" in (node.root / CONF).read_text()
     assert started(node) != before, "it never read the file"
     off = memory(node, enabled=False, sleep_ms=20)
     assert "ksm.service is enabled" in off.check()
     assert "ksm.service runs" in off.check()
-    off.apply()
-    assert not memory(node, enabled=False, sleep_ms=20).check()
+    settle(off)
 
 
 def test_a_virtual_machine_runs_neither_and_says_so(node: Node) -> None:
@@ -72,7 +79,5 @@ def test_a_virtual_machine_runs_neither_and_says_so(node: Node) -> None:
         lay(node, name, "[Unit]\nConditionPathExists=/never\n")
     node("systemctl", "daemon-reload")
     assert "ksm.service does not run" in memory(node).check()
-    memory(node).apply()
-    step = memory(node)
-    assert not step.check()
+    step = settle(memory(node))
     assert step.remark() == "ksmtuned.service does not run here: systemctl status ksmtuned.service"
