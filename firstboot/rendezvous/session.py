@@ -6,11 +6,12 @@ has to know whether a last message arrived.
 
 import ipaddress
 import logging
+import re
 import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Optional
@@ -18,6 +19,7 @@ from typing import Any, Optional
 from firstboot import VERSION
 from firstboot.node import RENDEZVOUS_PORT, Identity, key_digests, plan_digest
 from firstboot.rendezvous import credentials, wire
+from firstboot.rendezvous.plans import differences
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +29,9 @@ TALK_TIMEOUT_S = 5.0
 MOST_CONNECTIONS = 8
 QUIET_S = 60.0
 ACCEPT_AGAIN_S = 1.0
+_BOOT_ID = re.compile(r"[\x20-\x7e]{1,64}")
+# What OpenSSL's reason says, ours or the alert's, when it is a leaf that was not accepted.
+_WHO = ("CERTIFICATE", "UNKNOWN_CA", "UNRECOGNIZED_NAME")
 
 
 class NotMet(Exception):
@@ -37,10 +42,15 @@ class NotOfThisPair(NotMet):
     """Its leaf, or ours, was not accepted."""
 
 
+class Garbled(NotMet):
+    """What came is no TLS that makes sense; of who is there it says nothing."""
+
+
 @dataclass(frozen=True)
 class State:
     """What the peer answered: how its plan differs from ours, the steps it has come through, and
-    what it tells by topic; `kind` is that of the session it came by.
+    what it tells by topic; `kind` is that of the session it came by. `at` is when it said so, in
+    nanoseconds of its own clock, which goes only forward while it has that boot id.
     """
 
     boot_id: str
@@ -48,6 +58,7 @@ class State:
     reached: frozenset[str]
     told: Mapping[str, Any] = field(repr=False)
     kind: str = credentials.INTRODUCTION
+    at: int = 0
 
 
 class Meeting:
@@ -64,6 +75,7 @@ class Meeting:
         self._told: dict[str, Any] = {}
         self._private: dict[str, Any] = {}
         self._peer: Optional[State] = None
+        self._heard_at = 0.0
         self._lock = threading.Lock()
         self._listener: Optional[socket.socket] = None
         self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
@@ -130,7 +142,7 @@ class Meeting:
         for kind in credentials.open_kinds(self._root):
             try:
                 return self._ask(kind)
-            except NotOfThisPair as why:
+            except (NotOfThisPair, Garbled) as why:
                 refused = why  # the peer may be a switch behind, or ahead: try the other kind
         raise refused
 
@@ -138,6 +150,7 @@ class Meeting:
         peer = self._identity.peer
         where = f"{peer.name} at {_host(peer.crossover_address)}:{self._port}"
         context = credentials.client_context(self._root, kind)
+        began = time.monotonic()
         try:
             with (
                 socket.create_connection(
@@ -151,10 +164,13 @@ class Meeting:
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
             raise NotMet(f"no answer from {where}: it closed the connection") from None
         except ssl.SSLError as error:
-            raise NotOfThisPair(f"{where} is not of this pair: {error.reason or error}") from None
+            reason = error.reason or str(error)
+            if any(word in reason for word in _WHO):
+                raise NotOfThisPair(f"{where} is not of this pair: {reason}") from None
+            raise Garbled(f"no answer from {where}: {reason}") from None
         except (OSError, wire.WireError) as error:
             raise NotMet(f"no answer from {where}: {error}") from None
-        return self._heard(answer, kind)
+        return self._heard(answer, kind, began)
 
     def _accept(self, listener: socket.socket) -> None:
         while self._listener is listener:
@@ -171,6 +187,7 @@ class Meeting:
             threading.Thread(target=self._answer, args=(plain, address), daemon=True).start()
 
     def _answer(self, plain: socket.socket, address: Any) -> None:
+        began = time.monotonic()
         try:
             # The handshake as a whole, and receive() as a whole, end with this timeout.
             with plain:
@@ -180,7 +197,7 @@ class Meeting:
                 with self._server_context.wrap_socket(plain, server_side=True) as connection:
                     self._check_name(credentials.peer_name(connection))
                     kind = credentials.kind_of(connection)
-                    self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S), kind)
+                    self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S), kind, began)
                     wire.send(connection, self._state(kind))
         except (OSError, wire.WireError, NotMet) as error:
             self._note(f"{address[0]} was turned away: {error}")
@@ -188,30 +205,42 @@ class Meeting:
             self._slots.release()
 
     def _check_name(self, name: Optional[str]) -> None:
-        if name != self._identity.peer.name:
-            raise NotMet(f"the certificate names {name!r}, not {self._identity.peer.name!r}")
+        me, peer = self._identity.node, self._identity.peer.name
+        if name == me:
+            raise NotMet(
+                f"the certificate names {name!r}, as this node's does, not {peer!r}: were both"
+                " servers installed as the same node?"
+            )
+        if name != peer:
+            raise NotMet(f"the certificate names {name!r}, not {peer!r}")
 
     def _state(self, kind: str) -> dict[str, Any]:
         with self._lock:
             reached, told = sorted(self._reached), dict(self._told)
             if kind == credentials.PAIR:
                 told.update(self._private)
+            at = time.monotonic_ns()
         return {
             "protocol": PROTOCOL,
             "agent": VERSION,
             "boot_id": self._boot_id,
+            "at": at,
             "digest": plan_digest(self._identity.pair),
             "keys": key_digests(self._identity.pair),
             "reached": reached,
             "told": told,
         }
 
-    def _heard(self, answer: dict[str, Any], kind: str) -> State:
+    def _heard(self, answer: dict[str, Any], kind: str, began: float = float("inf")) -> State:
+        """What the peer said last; not always `answer`, said on a connection begun then."""
         if kind not in credentials.open_kinds(self._root):
             raise NotOfThisPair(f"sessions of the {kind} closed while this one was open")
         state = _parse(answer, kind, differences(self._state(kind), answer))
         with self._lock:
-            self._peer = state
+            last = self._peer
+            if last is not None and _older(state, last, begun_before=began < self._heard_at):
+                return last
+            self._peer, self._heard_at = state, time.monotonic()
         return state
 
     def _note(self, text: str) -> None:
@@ -221,29 +250,27 @@ class Meeting:
             log.warning("%s (more like it in the next minute are not logged)", text)
 
 
-def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[str, ...]:
-    """Names of what differs between two states' plans; never the values. Empty: the same plan."""
-    if theirs.get("protocol") != mine["protocol"]:
-        return (f"protocol {mine['protocol']} here, {theirs.get('protocol')!r} there",)
-    if theirs.get("agent") != mine["agent"]:
-        return (f"agent {mine['agent']} here, {theirs.get('agent')!r} there",)
-    if theirs.get("digest") == mine["digest"]:
-        return ()
-    keys = theirs.get("keys")
-    other = keys if isinstance(keys, dict) else {}
-    named: Sequence[str] = sorted(
-        key for key in {*mine["keys"], *map(str, other)} if mine["keys"].get(key) != other.get(key)
-    )
-    return tuple(named) or ("plan digest",)
+def _older(state: State, last: State, *, begun_before: bool) -> bool:
+    """Whether `state` was overtaken by `last`, which was heard before it.
+
+    Between two boots no clock tells; but what is said on a connection that was begun after `last`
+    was heard is newer.
+    """
+    if state.boot_id == last.boot_id:
+        return state.at < last.at
+    return begun_before
 
 
 def _parse(answer: dict[str, Any], kind: str, differing: tuple[str, ...]) -> State:
     reached, told = answer.get("reached"), answer.get("told")
+    boot_id, at = answer.get("boot_id"), answer.get("at")
     if not isinstance(reached, list) or not all(isinstance(step, str) for step in reached):
         raise NotMet("the peer's answer makes no sense")
-    if not isinstance(told, dict):
+    if not isinstance(told, dict) or not isinstance(at, int):
         raise NotMet("the peer's answer makes no sense")
-    return State(str(answer.get("boot_id")), differing, frozenset(reached), told, kind)
+    if not isinstance(boot_id, str) or not _BOOT_ID.fullmatch(boot_id):
+        raise NotMet("the peer's answer makes no sense")
+    return State(boot_id, differing, frozenset(reached), told, kind, at)
 
 
 def _host(address: str) -> str:

@@ -77,6 +77,18 @@ def another_pair() -> "tuple[Node, ...]":
     return nodes
 
 
+def twins() -> "tuple[Node, ...]":
+    """Both servers were booted as the first node."""
+    for one, other in STRAIGHT:
+        cable(one, other)
+    ports = replace(a_pair().nodes[0], crossover_ports=tuple(PORTS["julius"].values()))
+    whole = replace(a_pair(), nodes=(ports, a_pair().nodes[1]))
+    nodes = Node("justinian"), Node("justinian", Identity(1, "justinian", whole),
+                                    ports=PORTS["julius"])  # fmt: skip
+    together(*nodes, seconds=3.0)
+    return nodes
+
+
 def forged() -> "tuple[Node, ...]":
     """Hellos with everything right but the key."""
     nodes = pair(*STRAIGHT[:2], ("a3", "x3"), ("b3", "y3"))

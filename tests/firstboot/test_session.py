@@ -15,6 +15,7 @@ import pytest
 
 from firstboot.node import Identity
 from firstboot.rendezvous import credentials, session, wire
+from firstboot.rendezvous.plans import differences
 from firstboot.rendezvous.session import Meeting, NotMet
 from tests.firstboot.conftest import a_ca, a_leaf, an_identity
 
@@ -96,8 +97,8 @@ def test_another_plan_is_named_and_never_passed(meetings: Meetings, roots: dict[
 )
 def test_what_differs_is_named(change: dict[str, object], named: str) -> None:
     mine = Meeting(an_identity(), Path("/"), "x")._state(credentials.INTRODUCTION)
-    assert session.differences(mine, mine) == ()
-    assert any(named in text for text in session.differences(mine, {**mine, **change}))
+    assert differences(mine, mine) == ()
+    assert any(named in text for text in differences(mine, {**mine, **change}))
 
 
 def test_a_node_of_another_pair_is_not_of_this_pair(

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import random
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -18,7 +19,7 @@ from firstboot.rendezvous import credentials, session
 from firstboot.rendezvous.session import NotMet
 from firstboot.steps import meet
 from tests.firstboot.agents import NAMES
-from tests.firstboot.conftest import a_ca
+from tests.firstboot.conftest import a_ca, a_leaf
 from tests.pair.relay import Carried, Fate, Relay
 from tests.pair.relayed import ANSWERS, ASKS, Agents
 
@@ -182,3 +183,46 @@ def test_a_recorded_session_says_nothing_later(
         assert not any(meeting.agreed() for meeting in fresh.meetings.values())
     finally:
         fresh.stop()
+
+
+def test_an_answer_held_back_undoes_nothing(agents: Agents, relays: Relaying) -> None:
+    """The first hears what the second said first, after what it said then."""
+    first, second = (agents.meetings[name] for name in NAMES)
+    relay = relays(lambda number: FINE if number else Fate(late_s=0.2))
+    for meeting in (first, second):
+        meeting.start()
+    second.tell("ready", "yes")
+    asking = threading.Thread(target=first.ask)
+    asking.start()
+    while not (second.agreed() and first.heard("ready") is None):
+        time.sleep(0.005)
+    second.tell("ready", "no more")
+    second.ask()
+    assert first.heard("ready") == "no more"
+    asking.join(20)
+    assert len(relay.carried) == 2
+    assert first.heard("ready") == "no more"
+
+
+def test_leaves_from_other_years(
+    tmp_path: Path, relays: Relaying, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made by a workstation whose clock was years ahead, and long expired: all goes through."""
+    ca = a_ca(tmp_path / "ca")
+    years = {"justinian": ("2035", "2036"), "julius": ("2000", "2001")}
+    agents = Agents(tmp_path, ca)
+    for name, dates in years.items():
+        a_leaf(ca, tmp_path / "made" / name, name, dates=dates)
+        there = tmp_path / "made" / name / "etc/ksbuild/introduction"
+        for file in ("node.key", "node.crt"):
+            (there / file).replace(agents.roots[name] / "etc/ksbuild/introduction" / file)
+    relays(lambda _: FINE)
+    try:
+        agents.converge()
+        assert agents.meetings["julius"].ask().kind == credentials.PAIR
+        monkeypatch.setattr(credentials, "NO_CHECK_TIME", 0)  # without that flag none would
+        monkeypatch.setattr(credentials, "open_kinds", lambda _: (credentials.INTRODUCTION,))
+        with pytest.raises(NotMet, match="CERTIFICATE_VERIFY_FAILED"):
+            agents.meetings["julius"].ask()
+    finally:
+        agents.stop()
