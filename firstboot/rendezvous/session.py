@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 PROTOCOL = 1
 CONNECT_TIMEOUT_S = 5.0
 TALK_TIMEOUT_S = 5.0
-MOST_CONNECTIONS = 8
+MOST_CONNECTIONS = 8  # at once from the peer's address, and as many from all others together
 QUIET_S = 60.0
 ACCEPT_AGAIN_S = 1.0
 _BOOT_ID = re.compile(r"[\x20-\x7e]{1,64}")
@@ -78,7 +78,8 @@ class Meeting:
         self._heard_at = 0.0
         self._lock = threading.Lock()
         self._listener: Optional[socket.socket] = None
-        self._slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._peers_slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
+        self._others_slots = threading.BoundedSemaphore(MOST_CONNECTIONS)
         self._quiet_until = 0.0
 
     def start(self) -> None:
@@ -147,14 +148,16 @@ class Meeting:
         raise refused
 
     def _ask(self, kind: str) -> State:
-        peer = self._identity.peer
+        me, peer = self._identity.me, self._identity.peer
         where = f"{peer.name} at {_host(peer.crossover_address)}:{self._port}"
         context = credentials.client_context(self._root, kind)
         began = time.monotonic()
         try:
             with (
                 socket.create_connection(
-                    (_host(peer.crossover_address), self._port), timeout=CONNECT_TIMEOUT_S
+                    (_host(peer.crossover_address), self._port),
+                    timeout=CONNECT_TIMEOUT_S,
+                    source_address=(_host(me.crossover_address), 0),
                 ) as plain,
                 context.wrap_socket(plain, server_hostname=kind) as connection,
             ):
@@ -181,12 +184,21 @@ class Meeting:
                     self._note(f"no connection could be taken: {error}")
                     time.sleep(ACCEPT_AGAIN_S)
                 continue
-            if not self._slots.acquire(blocking=False):
+            # Whoever fills the places there are for others does not keep the peer out.
+            from_peer = address[0] == _host(self._identity.peer.crossover_address)
+            slots = self._peers_slots if from_peer else self._others_slots
+            if not slots.acquire(blocking=False):
                 plain.close()
                 continue
-            threading.Thread(target=self._answer, args=(plain, address), daemon=True).start()
+            try:
+                talk = (plain, address, slots)
+                threading.Thread(target=self._answer, args=talk, daemon=True).start()
+            except RuntimeError as error:  # a passing want of threads
+                plain.close()
+                slots.release()
+                self._note(f"a connection could not be served: {error}")
 
-    def _answer(self, plain: socket.socket, address: Any) -> None:
+    def _answer(self, plain: socket.socket, address: Any, slots: threading.Semaphore) -> None:
         began = time.monotonic()
         try:
             # The handshake as a whole, and receive() as a whole, end with this timeout.
@@ -202,7 +214,7 @@ class Meeting:
         except (OSError, wire.WireError, NotMet) as error:
             self._note(f"{address[0]} was turned away: {error}")
         finally:
-            self._slots.release()
+            slots.release()
 
     def _check_name(self, name: Optional[str]) -> None:
         me, peer = self._identity.node, self._identity.peer.name

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from firstboot.rendezvous import credentials, wire
-from firstboot.rendezvous.session import Meeting, NotMet, NotOfThisPair
+from firstboot.rendezvous.session import MOST_CONNECTIONS, Meeting, NotMet, NotOfThisPair
 from tests.firstboot.agents import NAMES
 from tests.firstboot.conftest import an_identity
 from tests.firstboot.test_wires import found
@@ -166,6 +166,22 @@ def test_a_bad_line_is_not_called_a_wrong_peer(first: Meeting) -> None:
         with pytest.raises(NotMet, match=r"no answer from julius at .*: .*WRONG_VERSION") as why:
             first.ask()
         assert "not of this pair" not in str(why.value)
+
+
+def test_a_want_of_threads_passes(
+    first: Meeting, second: Meeting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first.start()
+
+    def none(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", none)
+        for _ in range(2 * MOST_CONNECTIONS):
+            with pytest.raises(NotMet):
+                second.ask()
+    assert second.ask().differences == ()
 
 
 def test_a_wrong_peer_is_called_so(

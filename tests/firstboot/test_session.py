@@ -139,8 +139,8 @@ def test_the_time_does_not_matter(
         first.ask()
 
 
-def connect() -> socket.socket:
-    return socket.create_connection(("127.0.7.1", PORT), timeout=20)
+def connect(source: str = "") -> socket.socket:
+    return socket.create_connection(("127.0.7.1", PORT), timeout=20, source_address=(source, 0))
 
 
 def ends(connection: socket.socket) -> bool:
@@ -187,11 +187,11 @@ def test_garbage_is_turned_away_and_the_peer_still_served(
 def test_a_full_house_does_not_last(
     meetings: Meetings, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connections that say nothing are cut, and then the peer gets in."""
+    """Connections that say nothing are cut, even the peer's own, and then it gets in."""
     monkeypatch.setattr(session, "TALK_TIMEOUT_S", 0.5)
     meetings.start(an_identity("justinian"), roots["justinian"])
     second = meetings.start(an_identity("julius"), roots["julius"], listening=False)
-    idle = [connect() for _ in range(session.MOST_CONNECTIONS)]
+    idle = [connect("127.0.7.2") for _ in range(session.MOST_CONNECTIONS)]
     try:
         with pytest.raises(NotMet):
             second.ask()
