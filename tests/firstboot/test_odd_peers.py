@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from firstboot.rendezvous import credentials, wire
+from firstboot.rendezvous import credentials, session, wire
 from firstboot.rendezvous.session import MOST_CONNECTIONS, Meeting, NotMet, NotOfThisPair
 from tests.firstboot.agents import NAMES
 from tests.firstboot.conftest import an_identity
@@ -182,6 +182,32 @@ def test_a_want_of_threads_passes(
             with pytest.raises(NotMet):
                 second.ask()
     assert second.ask().differences == ()
+
+
+@pytest.mark.parametrize("greeted", [False, True], ids=["at once", "after the handshake"])
+def test_an_answer_a_byte_at_a_time_has_an_end(
+    first: Meeting, roots: dict[str, Path], monkeypatch: pytest.MonkeyPatch, greeted: bool
+) -> None:
+    for name in ("CONNECT_TIMEOUT_S", "TALK_TIMEOUT_S"):
+        monkeypatch.setattr(session, name, 0.5)
+    context = credentials.server_context(roots["julius"])
+    with socket.create_server((HOST["julius"], ANSWERS)) as listener:
+
+        def drip() -> None:
+            plain, _ = listener.accept()
+            with contextlib.suppress(OSError), plain:
+                line = context.wrap_socket(plain, server_side=True) if greeted else plain
+                with line:
+                    for byte in frame(b"{" * 300) if greeted else b"\x16\x03\x03\x40\0" + bytes(95):
+                        line.sendall(bytes((byte,)))
+                        time.sleep(0.2)
+                    time.sleep(20)
+
+        threading.Thread(target=drip, daemon=True).start()
+        started = time.monotonic()
+        with pytest.raises(NotMet, match=r"no answer from julius at .*: .*(timed out|in time)"):
+            first.ask()
+        assert time.monotonic() - started < 10
 
 
 def test_a_wrong_peer_is_called_so(

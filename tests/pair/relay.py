@@ -33,11 +33,12 @@ class Fate:
 
 @dataclass
 class Carried:
-    """One connection: whom it was for, and what the caller said."""
+    """One connection: whom it was for, and what each side said."""
 
     host: str
     fate: Fate
     said: bytearray = field(default_factory=bytearray)
+    answered: bytearray = field(default_factory=bytearray)
     passed: int = 0
 
 
@@ -98,8 +99,7 @@ def _pump(
         while chunk := inward.recv(65536):
             time.sleep(fate.delay_s + (0.0 if asks else fate.late_s))
             with lock:
-                if asks:
-                    carried.said += chunk
+                (carried.said if asks else carried.answered).extend(chunk)
                 start, carried.passed = carried.passed, carried.passed + len(chunk)
                 outward.sendall(_bent(fate, start, chunk))
                 if fate.cut_at is not None and carried.passed >= fate.cut_at:

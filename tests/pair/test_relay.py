@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from firstboot.rendezvous import credentials, session
-from firstboot.rendezvous.session import NotMet
+from firstboot.rendezvous.session import Meeting, NotMet
 from firstboot.steps import meet
 from tests.firstboot.agents import NAMES
-from tests.firstboot.conftest import a_ca, a_leaf
-from tests.pair.relay import Carried, Fate, Relay
+from tests.firstboot.conftest import a_ca, a_leaf, an_identity
+from tests.pair.relay import HOSTS, Carried, Fate, Relay
 from tests.pair.relayed import ANSWERS, ASKS, Agents
 
 FINE = Fate()
@@ -165,9 +165,9 @@ def test_a_recorded_session_says_nothing_later(
     relay = relays(lambda _: FINE)
     agents.converge()
     tapes = [carried for carried in relay.carried if carried.passed > LONGEST / 2]
-    assert {tape.host for tape in tapes} == {"127.0.7.1", "127.0.7.2"}
+    assert {tape.host for tape in tapes} == set(HOSTS)
     before = {name: meeting._peer for name, meeting in agents.meetings.items()}
-    for tape, host in itertools.product(tapes, ("127.0.7.1", "127.0.7.2")):
+    for tape, host in itertools.product(tapes, HOSTS):
         replay(tape, host)
     assert {name: meeting._peer for name, meeting in agents.meetings.items()} == before
     agents.stop()
@@ -175,14 +175,29 @@ def test_a_recorded_session_says_nothing_later(
     try:
         for meeting in fresh.meetings.values():
             meeting.start()
-        answers = [
-            replay(tape, host)
-            for tape, host in itertools.product(tapes, ("127.0.7.1", "127.0.7.2"))
-        ]
+        answers = [replay(tape, host) for tape, host in itertools.product(tapes, HOSTS)]
         assert any(answers), "nobody took the trouble to answer"
         assert not any(meeting.agreed() for meeting in fresh.meetings.values())
     finally:
         fresh.stop()
+    with socket.create_server((HOSTS[1], ANSWERS)) as listener:
+        for tape in tapes:
+            if tape.host == HOSTS[1]:
+                played = threading.Thread(target=answer, args=(listener, tape), daemon=True)
+                played.start()
+                with pytest.raises(NotMet):
+                    Meeting(an_identity(), fresh.roots["justinian"], "b", port=ANSWERS).ask()
+                played.join(10)
+
+
+def answer(listener: socket.socket, tape: Carried) -> None:
+    """Answer one caller with what another was answered, as slowly as it was asked."""
+    line, _ = listener.accept()
+    with line, suppress(OSError):
+        line.recv(65536)
+        line.sendall(tape.answered)
+        while line.recv(65536):
+            pass
 
 
 def test_an_answer_held_back_undoes_nothing(agents: Agents, relays: Relaying) -> None:
