@@ -48,7 +48,8 @@ class Generation:
 class Found:
     """What a look at a partition found.
 
-    `zero`: both ends are, and random samples unless it is `wiped`; under metadata that of the data.
+    `zero`: both ends are, and random samples unless it is `wiped`; of the data alone where metadata
+    is, or was begun by this installation.
     `generation` is None where DRBD's signature is not that of this platform's metadata.
     """
 
@@ -148,7 +149,7 @@ def look(context: Context, *, attached: bool) -> Side:
     try:
         if attached:
             return _attached(context, started, data_exists)
-        found = _find(context, partition)
+        found = _find(context, partition, begun=started in ("blank", "wiped") or data_exists)
     except (OSError, CommandError) as error:
         seen = f"{partition} cannot be read: {error}"
     except (ValueError, KeyError, TypeError):
@@ -191,13 +192,17 @@ def _attached(context: Context, started: Optional[str], data_exists: bool) -> Si
     return _replicated(found, generation, False, started, data_exists)
 
 
-def _find(context: Context, partition: Path) -> Found:
+def _find(context: Context, partition: Path, *, begun: bool) -> Found:
+    """`begun`: create-md may have been cut off here: it writes its superblock after all the rest
+    (drbdmeta of drbd-utils 9.22), so what lies where metadata goes is not looked at.
+    """
     rows = signatures(context, str(partition))
     replicated = any(row.kind == "drbd" for row in rows)
     generation = _generation(context, partition) if replicated else None
     wiped = _name(context.root, partition) == WIPED_NAME
     with _opened(partition) as (handle, size):
-        end = size - size // METADATA_SHARE - METADATA_REST if replicated else size
+        behind = size // METADATA_SHARE + METADATA_REST if replicated or begun else 0
+        end = size - behind
         zero = _is_zero(handle, end, samples=0 if wiped else SAMPLES)
     return Found(str(partition), rows, generation, wiped, zero)
 

@@ -136,6 +136,23 @@ def test_latches_answer_for_metadata(tmp_path: Path) -> None:
         assert data.look(context, attached=False).data_exists
 
 
+@pytest.mark.parametrize("version", ["v08", "v09"])
+def test_metadata_cut_off_before_its_superblock(tmp_path: Path, version: str) -> None:
+    """drbdmeta writes the log and the bitmap first; only this installation's own half is redone."""
+    identity = an_identity(platform="debian12-lab" if version == "v08" else "el9")
+    context = context_of(tmp_path, identity)
+    with devices.partition(tmp_path, identity) as loop:
+        both(metadata(version), raw(-4096, bytes(4096)))(loop)
+        assert data.look(context, attached=False).content is Content.UNKNOWN
+        data.begin(context, "blank")
+        side = data.look(context, attached=False)
+        assert (side.content, side.started) == (Content.BLANK, "blank"), side.seen
+        metadata(version)(loop)
+        assert data.look(context, attached=False).content is Content.OURS
+        both(raw(-4096, bytes(4096)), raw(4096, b"x"))(loop)
+        assert data.look(context, attached=False).content is Content.UNKNOWN
+
+
 def test_a_latch_of_unreadable_text_counts(tmp_path: Path) -> None:
     latches.set_once(tmp_path, latches.SEED_STARTED, "")
     assert data.begun_from(tmp_path) == "unknown"

@@ -135,10 +135,11 @@ def test_the_device_is_demoted_whatever_happened(tmp_path: Path) -> None:
     for _ in range(2):
         script.expect("drbdadm get-gi vmdata", GET_GI)
     script.expect("drbdadm primary vmdata")
-    script.expect("wipefs -n -J /dev/drbd0", '{"signatures": [{"type": "xfs", "label": null}]}')
+    device = tmp_path / "dev/drbd0"
+    script.expect(f"wipefs -n -J {device}", '{"signatures": [{"type": "xfs", "label": null}]}')
     script.expect("drbdadm secondary vmdata", returncode=11)
     script.expect("drbdadm secondary vmdata", returncode=11).expect("drbdadm secondary vmdata")
-    with pytest.raises((Refused, FileNotFoundError)):  # there is no /dev/drbd0 here
+    with pytest.raises((Refused, FileNotFoundError)):  # there is no such device
         FileSystem(context, sleep=lambda _: None).apply()
     script.assert_finished()
     assert not latches.is_set(tmp_path, latches.DATA_EXISTS)
