@@ -20,7 +20,8 @@ def load(root: Path) -> Record:
     except FileNotFoundError:
         return Record()
     except ValueError as error:
-        raise Refused(f"/{PATH} can't be read: {error}", "ksnode rehearse") from None
+        way_out = "ksnode rehearse PEER, PEER being the other node's name"
+        raise Refused(f"/{PATH} can't be read: {error}", way_out) from None
     return record
 
 

@@ -104,7 +104,10 @@ class Fencing(Step):
         )
         todo = rehearsal.decide(done, seen)
         if isinstance(todo, rehearsal.Stop):
-            raise Refused(todo.evidence, "look at the profile's fencing, then: ksnode rehearse")
+            if done.stopped != todo.evidence:  # what the peer's power does later proves nothing
+                record.save(self._root, dataclasses.replace(done, stopped=todo.evidence))
+            way_out = f"look at the profile's fencing, then: ksnode rehearse {self._peer}"
+            raise Refused(todo.evidence, way_out)
         if isinstance(todo, rehearsal.Wait):
             self._context.report(self.name, "waiting", f"{self._peer}: {todo.why}")
         elif isinstance(todo, rehearsal.SwitchOn):

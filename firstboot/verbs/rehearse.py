@@ -18,7 +18,7 @@ from firstboot.commands import CommandError, Run, run
 from firstboot.engine import Refused
 from firstboot.exits import FAILED, OK, REFUSED
 from firstboot.fencing import record
-from firstboot.fencing.rehearsal import IDLE
+from firstboot.fencing.rehearsal import IDLE, Record
 from firstboot.journal import STATE
 from firstboot.node import Identity
 from firstboot.render import cib
@@ -56,13 +56,16 @@ def rehearse(identity: Identity, root: Path, arguments: argparse.Namespace) -> i
 
 
 def let_fire_again(root: Path) -> None:
-    """Forget how often this node fired. Raises Refused while a shot is on its way."""
+    """Forget how often this node fired. Raises Refused while a shot is on its way.
+
+    One that was stopped is not: it stops only while the peer has its power.
+    """
     try:
-        phase = record.load(root).phase
+        done = record.load(root)
     except Refused:
-        phase = IDLE  # an unreadable record says so itself, and names this command
-    if phase != IDLE:
-        raise Refused(f"a rehearsal is under way ({phase})", "ksnode status")
+        done = Record()  # an unreadable record says so itself, and names this command
+    if done.phase != IDLE and not done.stopped:
+        raise Refused(f"a rehearsal is under way ({done.phase})", "ksnode status")
     record.forget(root)
 
 

@@ -103,6 +103,12 @@ def test_not_while_a_shot_is_on_its_way(tmp_path: Path) -> None:
     assert record.load(tmp_path).firings == 1
 
 
+def test_a_shot_that_was_stopped_is_forgotten(tmp_path: Path) -> None:
+    lay_record(tmp_path, phase=INTENT, firings=1, stopped="it goes on answering")
+    let_fire_again(tmp_path)
+    assert record.load(tmp_path) == Record()
+
+
 def test_an_unreadable_record_is_forgotten(tmp_path: Path) -> None:
     lay_record(tmp_path)
     (tmp_path / record.PATH).write_text("?")
