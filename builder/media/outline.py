@@ -8,7 +8,7 @@ walks their records itself (`builder.media.patch.survey`), one at a time.
 import io
 import itertools
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO, cast
 
 from builder.media.errors import SourceError
@@ -16,24 +16,20 @@ from builder.media.patch.overlay import BLOCK, Overlay
 from builder.media.patch.records import PARENT, SELF, Record, in_folder, parse
 
 # Where pungi puts them: VARIANT/Packages, or Packages in the root folder (.treeinfo, packagedir).
-_PACKAGES = "PACKAGES"
+# Interchange level 1 has no more than eight characters of a folder's name (ECMA-119, 10.1).
+_PACKAGES, _VARIANTS = "PACKAGES", ("BASEOS", "APPSTREA", "MINIMAL")
 _FIRST, _MOST_DESCRIPTORS, _ROOT_AT, _ROOT_BYTES = 16, 16, 156, 34
 _PRIMARY, _SUPPLEMENTARY, _END = 1, 2, 255
 
 
-def outline(file: BinaryIO, keep: Collection[str] = ()) -> BinaryIO:
+def outline(file: BinaryIO) -> BinaryIO:
     """A second view of an open image, which has to stay open as long as the view is used.
 
     Every byte is the image's own but those of the folders of packages, which seem empty. Where the
     image is damaged nothing is hidden: what is wrong is for pycdlib to find.
-
-    Args:
-        file: the image, a regular file.
-        keep: folders of the root in which nothing is hidden.
     """
     image = Overlay(file.fileno(), os.fstat(file.fileno()).st_size)
-    kept = {name.upper() for name in keep}
-    return cast(BinaryIO, _Outline(image, dict(_hidden(image, kept))))
+    return cast(BinaryIO, _Outline(image, dict(_hidden(image))))
 
 
 class _Outline(io.RawIOBase):
@@ -70,15 +66,14 @@ class _Outline(io.RawIOBase):
         return count
 
 
-def _hidden(image: Overlay, keep: Collection[str]) -> Iterator[tuple[int, int]]:
+def _hidden(image: Overlay) -> Iterator[tuple[int, int]]:
     """Where the records in folders of packages stand, in every tree: from byte, to byte."""
     for root in _roots(image):
-        for folder in _folders(image, root):
-            name = _name(folder)
-            inner = [] if name == _PACKAGES or name in keep else _folders(image, folder)
-            for each in (folder, *inner):
-                if _name(each) == _PACKAGES and name not in keep:
-                    yield from _content(image, each)
+        top = _folders(image, root)
+        inner = [_folders(image, folder) for folder in top if _name(folder)[:8] in _VARIANTS]
+        for folder in itertools.chain(top, *inner):
+            if _name(folder) == _PACKAGES:
+                yield from _content(image, folder)
 
 
 def _roots(image: Overlay) -> Iterator[Record]:

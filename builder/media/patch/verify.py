@@ -98,9 +98,9 @@ def _read_back(
     wanted = dict(tree)
     if OLD_GRUB_CONFIG in after.surveys[0].files:
         wanted[OLD_GRUB_CONFIG] = tree[GRUB_CONFIG]
-    iso, kept = PyCdlib(), {each.path.split("/")[0] for each in placed}
+    iso = PyCdlib()
     try:
-        iso.open_fp(outline(file, keep=kept))
+        iso.open_fp(outline(file))
         try:
             for name, content in sorted(wanted.items()):
                 _equal(_read(iso, {"rr_path": f"/{name}"}), content, f"{path}: {name}")
