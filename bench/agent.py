@@ -58,9 +58,10 @@ class BringUp:
 
     gib: int
     seconds: dict[str, float]
-    cpu_s: float
+    cpu_s: dict[str, float]
     resident_mb: float
     dry_s: list[float]
+    dry_cpu_s: list[float]
     commands: list[str]
     missing: list[str]
     programs: list[tuple[float, str]]
@@ -135,11 +136,16 @@ def bring_up(images: Images, source: Path, folder: Path, gib: int) -> BringUp:
         return BringUp(
             gib=gib,
             seconds=seconds,
-            cpu_s=max(cpu_s(made, server) for server in made.servers),
+            cpu_s=max((cpu_s(made, server) for server in made.servers), key=total),
             resident_mb=max(resident_mb(made, server) for server in made.servers),
-            dry_s=[took for took, _ in looks],
-            commands=sorted({c for _, out in looks for c in re.findall(r"^.*\+ (.*)$", out, re.M)}),
-            missing=[line for _, out in looks for line in out.splitlines() if ": missing" in line],
+            dry_s=[took for took, _, _ in looks],
+            dry_cpu_s=[used for _, used, _ in looks],
+            commands=sorted(
+                {c for _, _, out in looks for c in re.findall(r"^.*\+ (.*)$", out, re.M)}
+            ),
+            missing=[
+                line for _, _, out in looks for line in out.splitlines() if ": missing" in line
+            ],
             programs=programs(made, made.servers[0]),
             load=busy,
         )
@@ -165,14 +171,28 @@ def watch(servers: Sequence[Server]) -> dict[str, float]:
     return seconds
 
 
-def cpu_s(made: TestPair, server: Server) -> float:
-    """The agent's own processor seconds: each process' last figure, the last one's from RESULT."""
-    total = last = 0.0
-    for line in made.on(server, f"cat {STATE}/journal.jsonl").splitlines():
-        used = json.loads(line)["cpu_s"]
-        total += last if used < last else 0.0
-        last = used
-    return float(total + json.loads(made.on(server, f"cat {STATE}/RESULT"))["cpu_s"])
+def cpu_s(made: TestPair, server: Server) -> dict[str, float]:
+    """The agent's own processor seconds by step, over all its processes, until it was complete.
+
+    An event's figure counts from the one before, or from the start of a process.
+    """
+    said = json.loads(made.on(server, f"cat {STATE}/RESULT"))
+    events = [json.loads(t) for t in made.on(server, f"cat {STATE}/journal.jsonl").splitlines()]
+    while events[-1]["boot"] == said["boot_id"] and events[-1]["cpu_s"] > said["cpu_s"]:
+        events.pop()
+    used: dict[str, float] = {}
+    last = 0.0
+    for event in events:
+        before = last if event["cpu_s"] >= last else 0.0
+        name = event["step"] if before else "starting"
+        used[name] = used.get(name, 0.0) + event["cpu_s"] - before
+        last = event["cpu_s"]
+    return used
+
+
+def total(used: dict[str, float]) -> float:
+    """All steps together."""
+    return sum(used.values())
 
 
 def resident_mb(made: TestPair, server: Server) -> float:
@@ -181,12 +201,12 @@ def resident_mb(made: TestPair, server: Server) -> float:
     return int(made.on(server, f"grep VmHWM {status}").split()[1]) * 1024 / 1e6
 
 
-def look_dry(made: TestPair, server: Server) -> tuple[float, str]:
-    """Seconds of a `ksnode run --dry-run`, by the node's own clock, and what it said."""
-    script = "begin=$(date +%s.%N); ksnode run --dry-run; echo took $begin $(date +%s.%N)"
-    out, _, took = made.on(server, script).rpartition("took ")
-    begin, end = map(float, took.split())
-    return end - begin, out
+def look_dry(made: TestPair, server: Server) -> tuple[float, float, str]:
+    """Seconds of a `ksnode run --dry-run`, those of processor in it, and what it said."""
+    script = "TIMEFORMAT='took %R %U %S'; time ksnode run --dry-run || :"
+    out, _, took = made.on(server, f'bash -c "{script}" 2>&1').rpartition("took ")
+    real, user, system = map(float, took.split())
+    return real, user + system, out
 
 
 def programs(made: TestPair, server: Server) -> list[tuple[float, str]]:
@@ -207,17 +227,21 @@ def report(runs: Sequence[BringUp], archive_bytes: int) -> bool:
     for name in (*STEPS, "complete"):
         print(f"{name:24}" + "".join(f"{run.seconds[name]:14.1f}" for run in runs))
     rows = {
-        "agent's own CPU s": [f"{run.cpu_s:.2f}" for run in runs],
+        "agent's own CPU s": [f"{total(run.cpu_s):.2f}" for run in runs],
         "resident MB": [f"{run.resident_mb:.1f}" for run in runs],
         "dry run s (least)": [f"{min(run.dry_s):.2f}" for run in runs],
         "dry run s (median)": [f"{statistics.median(run.dry_s):.2f}" for run in runs],
+        "dry run CPU s (median)": [f"{statistics.median(run.dry_cpu_s):.2f}" for run in runs],
         "dry run's commands": [str(len(run.commands)) for run in runs],
         "load, 5 minutes": [f"{run.load:.1f}" for run in runs],
     }
     for name, cells in rows.items():
         print(f"{name:24}" + "".join(f"{cell:>14}" for cell in cells))
     for run in runs:
-        print(f"\n{run.gib} GiB: longest programs, seconds")
+        print(f"\n{run.gib} GiB: the agent's own CPU, seconds")
+        for name, seconds in sorted(run.cpu_s.items(), key=lambda each: -each[1])[:8]:
+            print(f"{seconds:8.2f}  {name}")
+        print(f"{run.gib} GiB: longest programs, seconds")
         for took, command in run.programs:
             print(f"{took:8.1f}  {command[:100]}")
         for line in (*run.changing, *run.missing):
@@ -226,7 +250,7 @@ def report(runs: Sequence[BringUp], archive_bytes: int) -> bool:
     least, most = min(runs, key=lambda run: run.gib), max(runs, key=lambda run: run.gib)
     growth = most.seconds["mounted"] - least.seconds["mounted"]
     targets = {
-        f"agent's own CPU: under {CPU_S:g} s": all(run.cpu_s < CPU_S for run in runs),
+        f"agent's own CPU: under {CPU_S:g} s": all(total(run.cpu_s) < CPU_S for run in runs),
         "converged: no mutating command": not any(run.changing or run.missing for run in runs),
         f"converged: under {DRY_S:g} s": all(statistics.median(r.dry_s) < DRY_S for r in runs),
         f"archive: under {ARCHIVE_KB} KB": archive_bytes < ARCHIVE_KB * 1000,

@@ -49,13 +49,13 @@ class Outlet:
         """What the consoles of all boots showed, one after another."""
         return "".join(machine.console_text() for machine in list(self.machines))
 
-    def wait_console(self, text: str, timeout: float) -> None:
-        """Wait until a boot's console shows text; a server that is off meanwhile is waited for.
+    def wait_console(self, text: str, timeout: float, *, after: int = 0) -> None:
+        """Wait until the consoles of all boots show text more than `after` times.
 
-        Raises MachineError after timeout seconds.
+        A server that is off meanwhile is waited for. Raises MachineError after timeout seconds.
         """
         end = time.monotonic() + timeout
-        while text not in self.console_text():
+        while self.console_text().count(text) <= after:
             if time.monotonic() > end:
                 tail = "\n".join(self.console_text().splitlines()[-40:])
                 raise MachineError(f"{self._name}: no {text!r} within {timeout:.0f} s:\n{tail}")
