@@ -26,6 +26,7 @@ class Disk:
         self.root = root
         self._contents: dict[int, bytes] = {}
         self._entries: dict[Path, dict[str, int]] = {}
+        self._links: dict[int, str] = {}  # durable as their folder is
         self.settle()
 
     def settle(self) -> None:
@@ -35,16 +36,21 @@ class Disk:
         for folder, _, names in os.walk(self.root):
             self._note_folder(Path(folder))
             for name in names:
-                self._note_file(Path(folder) / name)
+                if not (path := Path(folder) / name).is_symlink():
+                    self._note_file(path)
 
     def fsync(self, handle: int) -> None:
         """One file or folder becomes durable."""
-        path = Path(os.readlink(f"/proc/self/fd/{handle}"))
-        if self.root == path or self.root in path.parents:
-            if path.is_dir():
-                self._note_folder(path)
-            else:
-                self._note_file(path)
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        if path == str(self.root) or path.startswith(f"{self.root}/"):
+            self.note(path)
+
+    def note(self, path: str) -> None:
+        """The same, for one that is known to lie below the root."""
+        if os.path.isdir(path):
+            self._note_folder(Path(path))
+        else:
+            self._note_file(Path(path))
 
     def power_cut(self) -> None:
         """Go back to what was durable."""
@@ -52,7 +58,9 @@ class Disk:
         self.settle()
 
     def _note_folder(self, folder: Path) -> None:
-        self._entries[folder] = {e.name: e.inode() for e in os.scandir(folder)}
+        entries = list(os.scandir(folder))
+        self._entries[folder] = {e.name: e.inode() for e in entries}
+        self._links.update({e.inode(): os.readlink(e) for e in entries if e.is_symlink()})
 
     def _note_file(self, path: Path) -> None:
         self._contents[path.stat().st_ino] = path.read_bytes()
@@ -61,13 +69,17 @@ class Disk:
         durable = self._entries.get(folder, {})
         for entry in list(os.scandir(folder)):
             path = folder / entry.name
+            is_folder = entry.is_dir(follow_symlinks=False)
             if entry.name not in durable:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-            elif path.is_dir():
+                shutil.rmtree(path) if is_folder else path.unlink()
+            elif is_folder:
                 self._restore(path)
         for name, inode in durable.items():
             path = folder / name
-            if not path.is_dir():
+            if inode in self._links:
+                if not path.is_symlink():
+                    path.symlink_to(self._links[inode])
+            elif not path.is_dir():
                 path.write_bytes(self._contents.get(inode, b""))
 
 

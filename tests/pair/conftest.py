@@ -1,0 +1,40 @@
+"""A played pair that goes with its test."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.pair.doors import Doors
+from tests.pair.running import close
+from tests.pair.world import World
+
+MEMORY = Path("/dev/shm")  # fast, and it gives no inode twice
+
+
+@contextmanager
+def a_world(doors: Doors, seed: int = 0) -> Iterator[World]:
+    """Two servers, switched on."""
+    place = MEMORY if MEMORY.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="ksbuild-pair-", dir=place))
+    try:
+        world = World(folder, doors, seed)
+        try:
+            yield world
+        finally:
+            close(world)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="module")
+def doors() -> Iterator[Doors]:
+    with pytest.MonkeyPatch.context() as patch:
+        found = Doors()
+        found.lead(patch)
+        yield found
