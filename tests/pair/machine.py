@@ -16,10 +16,11 @@ from firstboot.render.systemd import GATE
 from tests.firstboot.conftest import MACS, PEER_MACS
 from tests.pair.disk import Disk
 from tests.pair.replicated import Partition
+from tests.pair.services import WANTS, Services
 
 DURABLE = ("etc", "var", "srv", "usr", "root")
 PORTS = ("eno1", "ens1", "ens2", "ens3")
-GATE_LINK = f"etc/systemd/system/multi-user.target.wants/{GATE}"
+GATE_LINK = WANTS / GATE
 LINK_KEY = "ksbuild-link-" + "5e" * 32
 _INSTALLERS = """[connection]
 id=eno1
@@ -42,6 +43,7 @@ class Machine:
         self.immutable = False
         self.loaded: dict[str, dict[str, dict[str, str]]] = {}  # NetworkManager's profiles
         self.up: set[str] = set()  # its active connections
+        self.services = Services(root)
         (root / "dev").mkdir(parents=True)
         self.partition = Partition(root / "dev/sda6")
         self.install()
@@ -64,6 +66,7 @@ class Machine:
         (self.root / "root/bmc").touch(0o600)
         (self.root / "root/bmc").write_text(f"{self.password}\n")
         self.immutable = False
+        self.services.install()
         self.disks = {folder: Disk(self.root / folder) for folder in DURABLE}
         self.partition.lay()
 
@@ -118,6 +121,9 @@ class Machine:
         self._write("sys/class/block/sda6/uevent", f"PARTNAME={name}\n")
         for port in PORTS:
             self._write(f"sys/class/net/{port}/flags", "0x1003")
+        self._write("sys/kernel/mm/ksm/pages_sharing", "0\n")
+        self._write("proc/cpuinfo", "flags\t\t: fpu vmx\n")
+        self.services.boot()
         self.loaded, self.up = {}, set()
         self.reload()
         for name in self.loaded:

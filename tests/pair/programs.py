@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from firstboot.commands import CommandError, Result
 from firstboot.data import lock_table
+from firstboot.render.systemd import GATE
 from tests.pair.disk import Cut
 from tests.pair.fiber import Fiber
-from tests.pair.machine import GATE_LINK
 from tests.pair.replicated import Metadata
 from tests.pair.test_secrets_machine import PlayedOpenssl
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, str]
 READING = re.compile(
-    r"ip -j|nmcli -t|wipefs -n|drbdmeta .* get-gi|drbdadm get-gi|systemctl is-active|crm_mon"
+    r"ip -j|nmcli -t|wipefs -n|drbdmeta .* get-gi|drbdadm get-gi|systemctl (is-active|show)|crm_mon"
     r"|cibadmin --query|lsattr|modinfo|ping|corosync-c|openssl (x509|pkey|verify)|ipmitool .* guid"
+    r"|firewall-cmd --get|virsh .* (pool-info|pool-dumpxml|list)"
 )
 _CMAP = "totem.crypto_cipher (str) = aes256\ntotem.crypto_hash (str) = sha256\n"
 _CFGTOOL = (
@@ -59,6 +60,8 @@ class Programs:
             "corosync-cmapctl": lambda _: (0, _CMAP),
             "corosync-cfgtool": lambda _: (0, _CFGTOOL),
             "ping": lambda _: (0 if world.reachable(name) else 1, ""),
+            "firewall-cmd": self._machine.services.firewall,
+            "virsh": self._machine.services.virsh,
             "udevadm": lambda _: (0, ""),
             "ipmitool": lambda _: (1, ""),
             "/usr/lib/systemd/systemd-sysctl": self._sysctl,
@@ -196,23 +199,18 @@ class Programs:
         return 0, ""
 
     def _systemctl(self, words: list[str]) -> Answer:
-        units = [word for word in words[2:] if not word.startswith("-")]
-        if words[1] == "is-active":
+        verb, *units = [word for word in words[1:] if not word.startswith("-")]
+        if verb == "is-active":
             running = self._cluster.members[self._name].running
             state = "active" if running else "inactive"
             return 0 if running else 3, "".join(f"{state}\n" for _ in units)
-        if words[1] == "enable":
-            link = self._machine.root / GATE_LINK
-            link.parent.mkdir(parents=True, exist_ok=True)
-            if not link.is_symlink():
-                link.symlink_to("../ksbuild-gate.service")
-        elif words[1] == "start" and "pacemaker.service" in units:
+        if verb == "start" and "pacemaker.service" in units:
             self._world.audit.start(self._name)
             self._cluster.start(self._name)
-        elif words[1] == "start":
+        elif verb == "start" and GATE in units:
             self._world.start_gate(self._name)
         else:
-            assert words[1] in ("daemon-reload", "--no-block"), words
+            return 0, self._machine.services.systemctl(verb, units)
         return 0, ""
 
     def _asked(self, what: Callable[[str], str]) -> Answer:

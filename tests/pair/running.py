@@ -30,10 +30,7 @@ def _verdict(world: World, name: str) -> str:
 
 def step(world: World, ticks: int | None = None) -> None:
     """The next program goes on until it waits, or for so many effects; or the next event comes."""
-    for key, fiber in list(world.fibers.items()):
-        if fiber.dead or fiber.ended:
-            del world.fibers[key]
-            world.see_off(fiber)
+    see_off(world)
     ready = min(world.fibers.values(), key=lambda fiber: fiber.wakes_at, default=None)
     soonest = world.next_event()
     if ready is None or (soonest is not None and soonest <= ready.wakes_at):
@@ -46,6 +43,27 @@ def step(world: World, ticks: int | None = None) -> None:
     ready.wakes_at = world.now
     ready.resume(ticks)
     ready.wakes_at = max(ready.wakes_at, world.now)
+
+
+def see_off(world: World) -> None:
+    """Programs that have ended leave; what they failed of is raised."""
+    for key, fiber in list(world.fibers.items()):
+        if fiber.dead or fiber.ended:
+            del world.fibers[key]
+            world.see_off(fiber)
+
+
+def idle(world: World) -> bool:
+    """Both are off, and nobody switches them on."""
+    return world.next_event() is None and all(f.dead or f.ended for f in world.fibers.values())
+
+
+def wait(world: World, seconds: float) -> None:
+    """Go on for so long."""
+    end = world.now + seconds
+    while world.now < end and not idle(world):
+        step(world)
+    world.now = max(world.now, end)
 
 
 def until(world: World, there: Callable[[World], bool], most_s: float) -> None:

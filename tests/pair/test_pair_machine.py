@@ -8,6 +8,7 @@ says why a human must come. Crashes alone, at every single effect, are in test_c
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
@@ -26,7 +27,7 @@ from tests.pair.conftest import a_world
 from tests.pair.crashes import HOW, come_through
 from tests.pair.doors import Doors
 from tests.pair.powered import NAMES
-from tests.pair.running import complete, status, step, until
+from tests.pair.running import complete, idle, status, step, wait
 from tests.pair.world import Stuck
 
 pytestmark = pytest.mark.timeout(3600)
@@ -48,19 +49,22 @@ class Pair(RuleBasedStateMachine):
     @rule(steps=st.integers(1, 60))
     def go_on(self, steps: int) -> None:
         """Each agent works until it waits, by turns."""
-        for _ in range(steps):
-            step(self.world)
+        self._go_on([None] * steps)
 
     @rule(effects=st.lists(st.integers(0, 60), min_size=1, max_size=10))
     def interleave(self, effects: list[int]) -> None:
         """So many effects of one, then of the other."""
+        self._go_on(effects)
+
+    def _go_on(self, effects: Sequence[int | None]) -> None:
         for count in effects:
-            step(self.world, ticks=count)
+            if not idle(self.world):
+                step(self.world, ticks=count)
 
     @rule(seconds=st.sampled_from([20.0, 90.0, 400.0]))
     def time_passes(self, seconds: float) -> None:
         """No fault for a while."""
-        until(self.world, lambda w, end=self.world.now + seconds: w.now >= end, seconds)  # type: ignore[misc]
+        wait(self.world, seconds)
 
     @rule(name=names, effects=st.integers(0, 300), how=st.sampled_from(HOW))
     def light_a_fuse(self, name: str, effects: int, how: str) -> None:
@@ -147,7 +151,7 @@ class Pair(RuleBasedStateMachine):
             faults.erase(world, name)
             world.power_on(name)
         if world.liar or faults.shut_out(world):
-            until(world, lambda w, end=world.now + A_WHILE_S: w.now >= end, A_WHILE_S)  # type: ignore[misc]
+            wait(world, A_WHILE_S)
             world.audit.check()
             return
         try:
