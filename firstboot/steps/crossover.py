@@ -11,6 +11,7 @@ from firstboot.node import BOND
 from firstboot.render.networkmanager.crossover import BOND_CONNECTION, render
 from firstboot.render.networkmanager.keyfile import CONNECTIONS
 from firstboot.steps import Context
+from firstboot.steps.cabling import candidates
 
 UP_TIMEOUT_S = 90
 
@@ -89,8 +90,14 @@ class CrossoverBond(Step):
         return profiles.foreign(self._context.run, names, macs)
 
     def _found(self) -> list[facts.Port]:
-        """The bond's ports that this machine has; those it lacks are told, by MAC."""
+        """The bond's ports that this machine has; those it lacks are told, by MAC.
+
+        None as long as the profile leaves it to the cables, and they are not known.
+        """
         planned = self._macs()
+        if not planned:
+            candidates(self._context)  # refuses a machine that has none
+            return []
         there = {port.mac: port for port in facts.ports(self._context.run)}
         self._absent = [mac for mac in planned if mac not in there]
         if len(self._absent) == len(planned):

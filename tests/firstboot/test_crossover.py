@@ -1,12 +1,14 @@
 """The bond: over the ports whose cables were proven, and no other."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from firstboot.engine import Refused
 from firstboot.hellos import FOUND
 from firstboot.steps import Context
+from firstboot.steps.cabling import Cabling
 from firstboot.steps.crossover import CrossoverBond
 from tests.firstboot.conftest import MACS, PEER_MACS, ScriptedRun
 from tests.firstboot.test_steps import (
@@ -107,5 +109,44 @@ def test_drift_is_named(
 
 def test_without_any_port_it_is_refused(context: Context, run: ScriptedRun) -> None:
     run.expect(SHOW_LINKS, json.dumps(LINKS[:1]))
+    with pytest.raises(Refused, match="none of the crossover ports"):
+        CrossoverBond(context).check()
+
+
+def auto(context: Context) -> Context:
+    """The same node, its crossover ports left to be found."""
+    pair = context.identity.pair
+    nodes = tuple(replace(node, crossover_ports=()) for node in pair.nodes)
+    pair = replace(pair, nodes=(nodes[0], nodes[1]))
+    return replace(context, identity=replace(context.identity, pair=pair))
+
+
+def test_ports_to_be_found_are_missing_not_refused(context: Context, run: ScriptedRun) -> None:
+    context = auto(context)
+    assert Cabling(context).check() == ["which cable leads where is not known yet"]
+    step = CrossoverBond(context)
+    looked_at(run, "")
+    assert step.check() == [
+        "/etc/NetworkManager/system-connections/ks-bond0.nmconnection is not as planned",
+        "there is no bond0",
+    ]
+    assert not step.remark()
+    run.assert_finished()
+
+
+def test_a_port_that_was_found_and_is_gone_is_refused(context: Context, run: ScriptedRun) -> None:
+    context = auto(context)
+    lay(context.root, str(FOUND), json.dumps([[MACS[2], PEER_MACS[2]]]))
+    run.expect(SHOW_LINKS, json.dumps(LINKS))
+    with pytest.raises(Refused, match=f"none of the crossover ports {MACS[2]} is in"):
+        CrossoverBond(context).check()
+
+
+def test_with_the_uplink_alone_there_is_nothing_to_find(context: Context, run: ScriptedRun) -> None:
+    context = auto(context)
+    uplink = context.identity.me.uplink.ports[0].lower()
+    run.expect(
+        SHOW_LINKS, json.dumps([{"ifname": "eno1", "link_type": "ether", "address": uplink}])
+    )
     with pytest.raises(Refused, match="none of the crossover ports"):
         CrossoverBond(context).check()

@@ -4,15 +4,19 @@ import fcntl
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from firstboot import latches
 from firstboot.__main__ import main
+from firstboot.commands import Result
 from firstboot.node import to_json
+from firstboot.render import kernel
 from firstboot.rendezvous.session import Meeting
+from firstboot.sequence import SEQUENCE
 from tests.firstboot.conftest import an_identity
 from tests.firstboot.test_steps import lay, lay_disk, lay_machine
 
@@ -66,6 +70,38 @@ def test_dry_run_changes_nothing(node: Path, capsys: pytest.CaptureFixture[str])
     assert ksnode(node, "run", "--dry-run") in (5, 7)  # this machine's ports decide which
     assert sorted(node.rglob("*")) == before
     assert "preflight: ok" in capsys.readouterr().out
+
+
+def fresh(argv: Sequence[str], *, ok: "tuple[int, ...]" = (0,), **_: object) -> Result:
+    """What a machine fresh from the installer answers, with one port for the uplink and three."""
+    me = an_identity().me
+    links = [
+        {"ifname": f"eth{n}", "link_type": "ether", "address": mac, "mtu": 1500}
+        for n, mac in enumerate([*me.uplink.ports, *me.crossover_ports])
+    ]
+    answers = {"ip": (0, json.dumps(links)), "nmcli": (0, ""), "crm_mon": (102, "")}
+    status, text = answers[argv[0]]
+    assert status in ok
+    return Result(tuple(argv), status, text, "")
+
+
+def test_a_fresh_node_with_ports_to_be_found_has_something_missing(
+    node: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole sequence is looked at, and nothing in it refuses."""
+    identity = an_identity(platform="debian12-lab")
+    nodes = tuple(replace(one, crossover_ports=()) for one in identity.pair.nodes)
+    auto = replace(identity, pair=replace(identity.pair, nodes=(nodes[0], nodes[1])))
+    lay(node, "etc/ksbuild/node.json", to_json(auto))
+    for name in kernel.settings(auto):
+        lay(node, f"proc/sys/{name.replace('.', '/')}", "0")
+    lay(node, "proc/mounts", "proc /proc proc rw 0 0")
+    monkeypatch.setattr("firstboot.verbs.converging.run", fresh)
+    assert ksnode(node, "run", "--dry-run") == 7
+    told = dict(line.split(": ")[:2] for line in capsys.readouterr().out.splitlines())
+    assert list(told) == [step.name for step in SEQUENCE]
+    assert set(told.values()) == {"ok", "missing", "absent"}
+    assert (told["cabling"], told["crossover"]) == ("missing", "missing")
 
 
 def test_status(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
