@@ -1,12 +1,20 @@
-"""The one door through which the agent writes files: atomic, durable, right mode from byte one."""
+"""The one door through which the agent writes files: atomic, durable, right mode from byte one.
 
+Where the kernel labels files (SELinux), one that takes another's place takes its label with it, for
+the kernel would give it its folder's; a new one is labelled by restorecon, as the policy says.
+"""
+
+import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Optional
 
+from firstboot import commands
 from firstboot.configfile import ConfigFile, placeholder
 
 SECRETS = Path("etc/ksbuild/secrets")  # one 0600 file per secret, named for it
+LABEL = "security.selinux"
 
 
 def differing(root: Path, files: Iterable[ConfigFile]) -> list[str]:
@@ -17,15 +25,17 @@ def differing(root: Path, files: Iterable[ConfigFile]) -> list[str]:
 def write(root: Path, files: Iterable[ConfigFile]) -> list[Path]:
     """Write those that differ and say which. Each is old or new after a crash, never half.
 
-    Raises FileNotFoundError when a secret that one needs is not there yet.
+    Raises FileNotFoundError when a secret that one needs is not there yet, CommandError when the
+    files are written and can't be labelled.
     """
     written = []
     for file in files:
         target = below(root, file)
         if not _same(root, file):
             make_folder(target.parent)
-            replace(target, _filled(root, file), file.mode)
+            _put(target, _filled(root, file), file.mode)
             written.append(target)
+    relabel(written)
     return written
 
 
@@ -36,11 +46,8 @@ def below(root: Path, file: ConfigFile) -> Path:
 
 def replace(target: Path, content: bytes, mode: int) -> None:
     """Write `content` beside `target`, fsync, rename over it, fsync the folder (rename(2))."""
-    new = target.with_name(f".{target.name}.new")
-    new.unlink(missing_ok=True)
-    _write_synced(new, content, mode)
-    os.replace(new, target)
-    sync_folder(target.parent)
+    if _put(target, content, mode):
+        relabel([target])
 
 
 def create(target: Path, content: bytes, mode: int) -> None:
@@ -54,6 +61,36 @@ def create(target: Path, content: bytes, mode: int) -> None:
     finally:
         new.unlink()
     sync_folder(target.parent)
+    relabel([target])
+
+
+def append(target: Path, content: bytes, mode: int) -> None:
+    """Add to the end of a file, durable before this returns; it is made if it is not there."""
+    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, mode)
+    with os.fdopen(handle, "wb") as out:
+        new = os.fstat(handle).st_size == 0
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    if new:
+        relabel([target])
+
+
+def label(path: Path) -> Optional[str]:
+    """The SELinux label of a file, USER:ROLE:TYPE:RANGE; None where the kernel has none."""
+    try:
+        return os.getxattr(path, LABEL).rstrip(b"\0").decode("ascii")
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.ENOTSUP, errno.ENOENT):
+            return None
+        raise
+
+
+def relabel(paths: Sequence[Path]) -> None:
+    """Give files the labels that the policy has for their paths, where there are labels."""
+    if paths and label(paths[0].parent) is not None:
+        # Where it is not installed there is no policy either.
+        commands.run(["restorecon", *map(str, paths)], ok=(0, commands.NOT_FOUND))
 
 
 def make_folder(folder: Path) -> None:
@@ -72,6 +109,18 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _put(target: Path, content: bytes, mode: int) -> bool:
+    """replace() without restorecon; whether there was nothing to take a label from."""
+    new, known = target.with_name(f".{target.name}.new"), label(target)
+    new.unlink(missing_ok=True)
+    _write_synced(new, content, mode)
+    if known is not None:
+        os.setxattr(new, LABEL, known.encode("ascii") + b"\0")
+    os.replace(new, target)
+    sync_folder(target.parent)
+    return known is None
 
 
 def _write_synced(path: Path, content: bytes, mode: int) -> None:

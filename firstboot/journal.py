@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -70,12 +69,7 @@ class Journal:
     def _append(self, record: dict[str, str]) -> None:
         event = {"at": _now(), "boot": self._boot_id, "cpu_s": _cpu_s(), **record}
         line = json.dumps(event, sort_keys=True) + "\n"
-        path = self._folder / "journal.jsonl"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        with os.fdopen(handle, "wb") as out:
-            out.write(line.encode())
-            out.flush()
-            os.fsync(out.fileno())
+        files.append(self._folder / "journal.jsonl", line.encode(), 0o644)
 
 
 def _now() -> str:

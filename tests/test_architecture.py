@@ -87,6 +87,66 @@ def test_one_door_for_programs_on_each_side() -> None:
                 assert not (node.value.id == "os" and PROGRAM_CALLS.match(node.attr)), source
 
 
+# Who writes past firstboot/files.py, and why that is no file of the node's.
+WRITERS = {
+    "firstboot/files.py": "the door itself",
+    "firstboot/rendezvous/authority.py": "openssl's book-keeping, in a folder that goes at once",
+    "firstboot/unread.py": "empty marks in /run, gone with the boot",
+    "firstboot/verbs/collect.py": "the archive, where the user wants it",
+    "firstboot/verbs/converging.py": "the lock in /run that keeps a second agent out",
+    "firstboot/verbs/reset.py": "the data partition, erased",
+    "firstboot/verification/disk.py": "what is measured is the writing",
+    "firstboot/verification/locks.py": "what is measured is the writing",
+}
+WRITING_METHODS = {"write_text", "write_bytes", "touch", "rename", "symlink_to", "hardlink_to"}
+WRITING_CALLS = {
+    *("os.replace", "os.rename", "os.link", "os.symlink", "os.mkdir", "os.makedirs", "os.truncate"),
+    *("shutil.copy", "shutil.copy2", "shutil.copyfile", "shutil.copytree", "shutil.move"),
+}
+
+
+def writes(call: ast.Call) -> bool:
+    """Whether a call makes or changes a file, by its name and its mode."""
+    function = ast.unparse(call.func)
+    last = function.rpartition(".")[2]
+    arguments = [ast.unparse(a) for a in (*call.args, *(k.value for k in call.keywords))]
+    if function == "os.open":
+        return any(re.search(r"O_(WRONLY|RDWR|CREAT)", text) for text in arguments)
+    if last in {"open", "fdopen"}:
+        return any(re.fullmatch(r"'[rbt]*[wax+][wax+bt]*'", text) for text in arguments)
+    return last in WRITING_METHODS | {"mkdir"} or function in WRITING_CALLS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("path.open('wb', buffering=0)", True),
+        ("open(path, mode='a')", True),
+        ("path.open('r+b')", True),
+        ("path.open('rb')", False),
+        ("path.open(encoding='ascii')", False),
+        ("os.open(path, os.O_WRONLY | os.O_APPEND)", True),
+        ("os.open(path, os.O_RDONLY | os.O_EXCL)", False),
+        ("os.replace(new, old)", True),
+        ("text.replace(new, old)", False),
+        ("path.write_text(text)", True),
+    ],
+)
+def test_writing_is_recognised(text: str, expected: bool) -> None:
+    (call, *_) = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call)]
+    assert writes(call) == expected
+
+
+def test_one_door_for_files() -> None:
+    found = {
+        name(source)
+        for source in AGENT
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Call) and writes(node)
+    }
+    assert found == WRITERS.keys()
+
+
 @pytest.mark.parametrize("source", [*BUILDER, *AGENT, *TESTS], ids=name)
 def test_modules_are_short(source: Path) -> None:
     assert len(source.read_text().splitlines()) <= 300

@@ -74,13 +74,10 @@ class ClusterUp(Step):
         context = self._context
         if files.differing(context.root, self._units):
             unread.mark(context.root, UNIT_READER)
-        written = files.write(context.root, self._files)
+        files.write(context.root, self._files)
         if not _same_key(context.root):
             files.make_folder((context.root / AUTHKEY).parent)
             files.replace(context.root / AUTHKEY, _key(context.root), 0o400)
-            written.append(context.root / AUTHKEY)
-        if written and (context.root / "usr/sbin/restorecon").exists():
-            context.run(["restorecon", *map(str, written)])
         if unread.marked(context.root, UNIT_READER):
             context.run(["systemctl", "daemon-reload"])
             unread.clear(context.root, UNIT_READER)

@@ -57,8 +57,6 @@ class CrossoverBond(Step):
         for path in self._left_over():
             run(["nmcli", "connection", "delete", "id", path.stem])
         files.write(self._context.root, self._files())
-        if (self._context.root / "usr/sbin/restorecon").exists():
-            run(["restorecon", "-R", str(CONNECTIONS)])
         run(["nmcli", "general", "reload", "conf"])
         run(["nmcli", "connection", "reload"])
         run(

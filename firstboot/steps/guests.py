@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
-from firstboot import files, units, unread, virsh
+from firstboot import files, mount, units, unread, virsh
 from firstboot.engine import Refused, Step, StepFailed
-from firstboot.render import libvirt
+from firstboot.render import libvirt, selinux
 from firstboot.render.libvirt import Credential
 from firstboot.rendezvous.credentials import FOLDERS, PAIR
 from firstboot.steps import Context
@@ -39,6 +39,7 @@ class Guests(Step):
         self._context = context
         self._sleep = sleep
         self._files = libvirt.render(context.identity)
+        self._folder = context.root / context.identity.pair.gfs2.mount.lstrip("/")
 
     def check(self) -> Sequence[str]:
         """Files, leaves, units, the default network and the pool, in words."""
@@ -53,7 +54,7 @@ class Guests(Step):
             missing.append(f"{SUSPENDER} is {'enabled' if found.enabled else 'active'}")
         if (root / DEFAULT_NETWORK).is_symlink():
             missing.append("the network default starts by itself")
-        return missing + self._pool_faults()
+        return missing + self._unlabelled() + self._pool_faults()
 
     def apply(self) -> None:
         """All of it, in that order; guests that run go on."""
@@ -62,7 +63,19 @@ class Guests(Step):
         self._keep_from_suspending()
         # libvirt's own way would start the network first: its daemon does so as it starts.
         (self._context.root / DEFAULT_NETWORK).unlink(missing_ok=True)
+        if self._unlabelled():
+            files.relabel([self._folder])
         virsh.make_pool(self._context.run, virsh.pool(self._context.run))
+
+    def _unlabelled(self) -> list[str]:
+        """A file system just made has no label, and libvirt may not look into it then."""
+        place = self._context.identity.pair.gfs2.mount
+        if mount.options(mount.table(self._context.root), place) is None:
+            return []  # what lies below it is not for guests
+        found = files.label(self._folder)
+        if found is None or f":{selinux.TYPE}:" in found:
+            return []
+        return [f"{place} is labelled {found}, not {selinux.TYPE}"]
 
     def _pool_faults(self) -> list[str]:
         found, place = virsh.pool(self._context.run), self._context.identity.pair.gfs2.mount
@@ -86,10 +99,9 @@ class Guests(Step):
             unread.mark(root, PROXY_READER)
         if files.differing(root, of_qemu):
             unread.mark(root, QEMU_READER)
-        written = files.write(root, self._files)
-        written += [self._copy(credential) for credential in stale]
-        if written and (root / "usr/sbin/restorecon").exists():
-            self._context.run(["restorecon", *map(str, written)])
+        files.write(root, self._files)
+        for credential in stale:
+            self._copy(credential)
 
     def _open(self) -> None:
         """Sockets listen as now written, and daemons that run read their files anew."""
@@ -145,13 +157,12 @@ class Guests(Step):
         owner = (found.st_uid, found.st_gid, found.st_mode & 0o7777)
         return same_content and owner == (0, self._group(credential.group), credential.mode)
 
-    def _copy(self, credential: Credential) -> Path:
+    def _copy(self, credential: Credential) -> None:
         """Until it has its group, a key is readable by root alone."""
         target = self._target(credential)
         files.make_folder(target.parent)
         files.replace(target, self._source(credential).read_bytes(), credential.mode)
         os.chown(target, 0, self._group(credential.group))
-        return target
 
     def _source(self, credential: Credential) -> Path:
         return self._context.root / FOLDERS[PAIR] / credential.name

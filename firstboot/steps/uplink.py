@@ -13,7 +13,6 @@ from firstboot.node import BRIDGE
 from firstboot.profiles import Profile
 from firstboot.render import networkmanager
 from firstboot.render.networkmanager import uplink
-from firstboot.render.networkmanager.keyfile import CONNECTIONS
 from firstboot.steps import Context
 
 UP_S = 90  # for one profile to come up
@@ -69,8 +68,6 @@ class Uplink(Step):
     def _load(self) -> None:
         """Have NetworkManager read its settings and our profiles."""
         run = self._context.run
-        if (self._context.root / "usr/sbin/restorecon").exists():
-            run(["restorecon", "-R", str(CONNECTIONS)])
         run(["nmcli", "general", "reload", "conf"])
         # A VLAN is made only where its parent's profile is known already.
         carriers = [str(file.path) for file in uplink.carriers(self._context.identity)]

@@ -16,6 +16,7 @@ from firstboot.steps import Context
 from firstboot.steps.guests import SOCKETS, SUSPENDER, Guests
 from firstboot.steps.memory import Memory
 from tests.firstboot.conftest import ScriptedRun, Told, an_identity
+from tests.firstboot.test_steps import lay
 
 RECORDED = Path(__file__).parent / "recorded"
 SHOW = "systemctl show --property=Id,UnitFileState,ActiveState,ConditionResult,"
@@ -73,6 +74,7 @@ def test_a_tuned_node_is_only_looked_at(context: Context, run: ScriptedRun) -> N
 @pytest.mark.skipif(os.geteuid() != 0, reason="the owner of a key is root")
 def test_a_node_ready_for_guests_is_only_looked_at(context: Context, run: ScriptedRun) -> None:
     step = Guests(context)
+    lay(context.root, "proc/mounts", "proc /proc proc rw 0 0")
     files.write(context.root, libvirt.render(context.identity))
     for credential in libvirt.CREDENTIALS:
         step._copy(credential)
