@@ -141,6 +141,17 @@ def parse_json(text: str) -> Optional[Status]:
     )
 
 
+def authentication(run: Run, *, drbd9: bool) -> str:
+    """The algorithm by which the peer has to prove that it knows the secret, "" for none.
+
+    The answer has the secret in it: nothing else of it is ever told, not even when it fails.
+    """
+    form = ["--json"] if drbd9 else []
+    shown = run(["drbdsetup", "show", RESOURCE, *form], ok=tuple(range(256))).stdout
+    found = re.search(r'"?cram-hmac-alg"?[:\s]+"?([a-z0-9-]+)"?', shown)
+    return found[1] if found else ""
+
+
 def create_metadata(run: Run) -> None:
     """Make metadata on this node's partition: without --force, so on nothing but a blank one.
 

@@ -56,13 +56,25 @@ def bond(run: Run, root: Path, name: str) -> Optional[Bond]:
         mode=_word(folder / "bonding/mode").split()[0],
         miimon_ms=int(_word(folder / "bonding/miimon")),
         mtu=int(_word(folder / "mtu")),
-        ports=frozenset(_word(folder / "bonding/slaves").split()),
+        ports=bonded(root, name),
         addresses=frozenset(
             f"{info['local']}/{info['prefixlen']}"
             for link in shown
             for info in link.get("addr_info", [])
         ),
     )
+
+
+def bonded(root: Path, name: str) -> frozenset[str]:
+    """Interface names of a bond's ports; none where the kernel has no such bond."""
+    slaves = root / "sys/class/net" / name / "bonding/slaves"
+    return frozenset(_word(slaves).split()) if slaves.exists() else frozenset()
+
+
+def has_link(root: Path, port: str) -> bool:
+    """Whether the bond that a port is in may use it (Documentation/networking/bonding.rst)."""
+    status = root / "sys/class/net" / port / "bonding_slave/mii_status"
+    return status.exists() and _word(status) == "up"
 
 
 def partition_start(root: Path, partuuid: str) -> Optional[int]:

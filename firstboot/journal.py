@@ -33,14 +33,14 @@ class Journal:
             return
         print(f"ksnode: {step}: {event}{': ' + detail if detail else ''}", flush=True)
         self._append({"step": step, "event": event, "detail": detail})
-        self._steps[step] = {"event": event, "detail": detail, "since": _now()}
+        self._steps[step] = {"event": event, "detail": detail, "since": now()}
         self._write("status.json", {"node": self._identity.node, "steps": self._steps})
         self._show(f"{step}: {event} {detail}")
 
     def verdict(self, verdict: str, **more: Any) -> None:
         """Write RESULT, the node's own answer to "did it work?", durable before it is said."""
         result = {"verdict": verdict, "node": self._identity.node, "boot_id": self._boot_id, **more}
-        self._write("RESULT", {**result, "at": _now(), "cpu_s": _cpu_s(), "steps": self._steps})
+        self._write("RESULT", {**result, "at": now(), "cpu_s": _cpu_s(), "steps": self._steps})
         print(f"ksnode: {verdict}", flush=True)
         self._show(f"{verdict} {more.get('evidence', '')}")
         for key in ("evidence", "next"):
@@ -67,12 +67,13 @@ class Journal:
         files.replace(self._folder / name, text.encode(), 0o644)
 
     def _append(self, record: dict[str, str]) -> None:
-        event = {"at": _now(), "boot": self._boot_id, "cpu_s": _cpu_s(), **record}
+        event = {"at": now(), "boot": self._boot_id, "cpu_s": _cpu_s(), **record}
         line = json.dumps(event, sort_keys=True) + "\n"
         files.append(self._folder / "journal.jsonl", line.encode(), 0o644)
 
 
-def _now() -> str:
+def now() -> str:
+    """This moment, as every record here has it."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 

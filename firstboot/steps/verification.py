@@ -7,6 +7,7 @@ alone, so that nothing of an attempt that was cut off is taken for part of the n
 
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -19,7 +20,7 @@ from firstboot.journal import STATE
 from firstboot.node import BOND, FILE_SYSTEM
 from firstboot.steps import Context
 from firstboot.steps.meet import wait_for_peer
-from firstboot.verification import disk, locks, state, summary
+from firstboot.verification import disk, locks, oddities, state, summary
 
 TOPIC = "verification"
 SECONDS, MOST_MIB = 5.0, 2048
@@ -44,6 +45,11 @@ class Verification(Step):
         self._seconds, self._most_mib = seconds, most_mib
         self._folder = context.root / context.identity.pair.gfs2.mount.lstrip("/")
         self._told: dict[str, Any] = {}
+        self._remark = ""
+
+    def remark(self) -> str:
+        """What was not in effect when the pair was measured; `ksnode check` looks anew."""
+        return self._remark
 
     def check(self) -> Sequence[str]:
         """Whether the pair was measured; a peer that lost its report is told it again."""
@@ -51,6 +57,11 @@ class Verification(Step):
             report = json.loads((self._context.root / REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return ["the pair was not measured yet"]
+        self._remark = "; ".join(
+            f"{name}: {warning.partition(oddities.NEXT)[0]}"
+            for name, of in sorted(report.items())
+            for warning in of["state"].get("warnings", ())
+        )
         self._tell(report=report)
         return ()
 
@@ -104,12 +115,13 @@ class Verification(Step):
             self._tell(both={"attempt": served, **self._together()}, **self._alone_and_state())
 
     def _together(self) -> dict[str, Any]:
-        ports = self._ports()
+        ports = sorted(facts.bonded(self._context.root, BOND))
         locking = locks.measure(self._ring(), self._seconds)
-        before = state.traffic(self._context.root, ports)
+        before, begin = state.traffic(self._context.root, ports), time.monotonic()
         measured = self._stream("both")
-        moved = state.shares(before, state.traffic(self._context.root, ports))
-        return {"locks": locking.locks, "locks_s": locking.rate, "cables": moved, **measured}
+        after, took = state.traffic(self._context.root, ports), time.monotonic() - begin
+        cables = state.cables(before, after, took)
+        return {"locks": locking.locks, "locks_s": locking.rate, "cables": cables, **measured}
 
     def _measure(self, name: str) -> dict[str, Any]:
         self._context.report(self.name, "waiting", f"for my own measuring, {name}")
@@ -126,20 +138,10 @@ class Verification(Step):
         return asdict(disk.measure(self._folder, own, seconds=self._seconds, most_mib=most))
 
     def _alone_and_state(self) -> dict[str, Any]:
-        pair, run, root = self._context.identity.pair, self._context.run, self._context.root
-        links = state.connected_links(run(["corosync-cfgtool", "-s"]).stdout)
-        seen = {
-            "mount_options": state.mount_options(root, pair.gfs2.mount),
-            "crypto": state.crypto(run),
-            "links": {str(number): up for number, up in links.items()},
-            "ksm_saved_mib": state.ksm_saved_mib(root) if pair.has("ksm") else None,
-            "denials": state.denials(run) if pair.has("selinux") else None,
-        }
+        context = self._context
+        seen = state.seen(context.identity, context.root, context.run)
+        seen["warnings"] = oddities.warnings(context.identity, seen)
         return {"alone": self._told["alone"], "state": seen}
-
-    def _ports(self) -> list[str]:
-        bond = facts.bond(self._context.run, self._context.root, BOND)
-        return sorted(bond.ports) if bond else []
 
     def _ring(self) -> Path:
         return self._folder / ".ksbuild-both.locks"

@@ -2,17 +2,22 @@
 
 import argparse
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import Any, Optional
 
 from firstboot import latches
+from firstboot.commands import CommandError, run
 from firstboot.exits import CRITICAL, FAILED, OK, UNKNOWN, WARNING
-from firstboot.journal import STATE
+from firstboot.journal import STATE, now
 from firstboot.node import Identity
+from firstboot.verification import oddities, state
 
+ODD = "warning"  # of a finished pair: it works, and not all of the plan is in effect
 # What an event says of its step; anything else is as it should be.
 UNHEALTHY = {"refused": CRITICAL, "failed": CRITICAL, "missing": WARNING, "waiting": WARNING}
+UNHEALTHY[ODD] = WARNING
 
 
 def status(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
@@ -36,6 +41,7 @@ def why(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     if said is None:
         return _nothing_said()
     found = [_reason(name, step) for name, step in said["steps"].items() if _is_bad(step)]
+    found += [_reason("verification", step) for step in _odd(identity, root)]
     if arguments.json:
         print(json.dumps({"node": identity.node, "reasons": found}, indent=2, sort_keys=True))
         return OK
@@ -49,20 +55,36 @@ def why(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
 
 
 def check(identity: Identity, root: Path, _: argparse.Namespace) -> int:
-    """One line and Nagios' exit status: complete and as planned, or the worst that is not."""
+    """One line and Nagios' exit status: complete and as planned, or the worst that is not.
+
+    Of a complete node it also looks what is in effect now: cables, links, crypto, denials.
+    """
     said = _read(root)
     if said is None:
         print("KSNODE UNKNOWN - the agent has said nothing yet")
         return UNKNOWN
-    bad = {name: step for name, step in said["steps"].items() if _is_bad(step)}
-    worst = max((UNHEALTHY[step["event"]] for step in bad.values()), default=OK)
+    bad = [(name, step) for name, step in said["steps"].items() if _is_bad(step)]
+    bad += [("verification", step) for step in _odd(identity, root)]
+    worst = max((UNHEALTHY[step["event"]] for _, step in bad), default=OK)
     if not latches.is_set(root, latches.COMPLETE):
         worst = max(worst, WARNING)
     label = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL"}[worst]
-    told = "; ".join(f"{name} {step['event']}: {step['detail']}" for name, step in bad.items())
+    told = "; ".join(f"{name} {step['event']}: {step['detail']}" for name, step in bad)
     # Nagios ends the text at a bar, where performance data begin.
     print(f"KSNODE {label} - {identity.node}: {told or 'as planned'}".replace("|", "/"))
     return worst
+
+
+def _odd(identity: Identity, root: Path) -> list[dict[str, str]]:
+    """What a finished pair lacks at this moment, looked at now; the agent itself does not look."""
+    if not latches.is_set(root, latches.COMPLETE):
+        return []
+    logging.getLogger("firstboot.commands").setLevel(logging.WARNING)  # Nagios reads one line
+    try:
+        found = oddities.warnings(identity, state.seen(identity, root, run))
+    except (CommandError, OSError) as error:
+        found = [str(error)]
+    return [{"event": ODD, "detail": text, "since": now()} for text in found]
 
 
 def _is_bad(step: dict[str, str]) -> bool:

@@ -1,15 +1,37 @@
 """What is in effect, as the running system tells it: mount options, links, cables, KSM, AVCs."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional
+from typing import Any
 
+from firstboot import drbd, facts, mount
 from firstboot.commands import Run
+from firstboot.node import BOND, Identity
 
 PAGE = 4096  # bytes; x86_64
 # What the agent set up; others' denials are not ours to report.
 OURS = re.compile(r"drbd|corosync|pacemaker|dlm|gfs2|ksnode|libvirt|qemu|vmdata")
+
+
+def seen(identity: Identity, root: Path, run: Run) -> "dict[str, Any]":
+    """What of the plan is in effect on this node, as it stands in the report. Reads only.
+
+    Raises CommandError when a program that should know does not answer.
+    """
+    pair = identity.pair
+    options = mount.options(mount.table(root), pair.gfs2.mount)
+    links = connected_links(run(["corosync-cfgtool", "-s"], ok=(0, 1)).stdout)
+    return {
+        "mount_options": None if options is None else ",".join(options),
+        "crypto": crypto(run),
+        "drbd_hmac": drbd.authentication(run, drbd9=pair.has("drbd9")),
+        "links": {str(number): up for number, up in links.items()},
+        "ports": ports(root),
+        "ksm_saved_mib": ksm_saved_mib(root) if pair.has("ksm") else None,
+        "denials": denials(run) if pair.has("selinux") else None,
+    }
 
 
 @dataclass(frozen=True)
@@ -18,15 +40,6 @@ class Traffic:
 
     sent: int
     received: int
-
-
-def mount_options(root: Path, mount: str) -> Optional[str]:
-    """Options of the GFS2 mounted there as the kernel has them; None when there is none."""
-    for line in (root / "proc/mounts").read_text(encoding="utf-8").splitlines():
-        _, where, kind, options, *_ = line.split()
-        if (where, kind) == (mount, "gfs2"):
-            return options
-    return None
 
 
 def traffic(root: Path, ports: "list[str]") -> "dict[str, Traffic]":
@@ -39,14 +52,27 @@ def traffic(root: Path, ports: "list[str]") -> "dict[str, Traffic]":
     return found
 
 
-def shares(before: "dict[str, Traffic]", after: "dict[str, Traffic]") -> "dict[str, float]":
-    """Port name -> its part of all that was sent and received meanwhile, in percent."""
+def cables(
+    before: "Mapping[str, Traffic]", after: "Mapping[str, Traffic]", seconds: float
+) -> "dict[str, dict[str, float]]":
+    """Port name -> MiB/s that it sent and received meanwhile, and its part of all, in percent."""
     moved = {
         port: after[port].sent + after[port].received - before[port].sent - before[port].received
         for port in before.keys() & after.keys()
     }
     total = sum(moved.values())
-    return {port: 100.0 * part / total if total else 0.0 for port, part in sorted(moved.items())}
+    return {
+        port: {
+            "mib_s": part / seconds / (1 << 20),
+            "percent": 100.0 * part / total if total else 0.0,
+        }
+        for port, part in sorted(moved.items())
+    }
+
+
+def ports(root: Path) -> "dict[str, bool]":
+    """Name of each port of the bond -> whether the bond sees a link on it."""
+    return {name: facts.has_link(root, name) for name in sorted(facts.bonded(root, BOND))}
 
 
 def ksm_saved_mib(root: Path) -> float:

@@ -1,5 +1,6 @@
 """report.txt: what was measured, for people, beside the article's figures."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from firstboot.node import Pair
 # The article (2010, two DL380 G6, RAID 5, three 1 Gbit/s cables): its ping_pong after tuning, and
 # bonnie++'s sequential output and input, KB/s of both runs as MiB/s.
 ARTICLE = {"locks_s": "1959", "write_mib_s": "92 to 107", "read_mib_s": "266 to 291"}
+WIDTH = 80
 ROWS = (
     ("locks_s", "POSIX locks a second"),
     ("write_mib_s", "sequential write, MiB/s"),
@@ -44,10 +46,16 @@ def _state(of: Mapping[str, Any]) -> "list[str]":
     lines = [
         f"mounted with {state['mount_options']}",
         f"cluster links: {links}; {state['crypto']['cipher']}, {state['crypto']['hash']}",
-        "cables: " + ", ".join(f"{port} {share:.0f} %" for port, share in sorted(cables.items())),
+        f"DRBD's peers prove themselves by {state['drbd_hmac'] or 'nothing'}",
+        *(
+            f"cable {port}: {cable['mib_s']:.1f} MiB/s, {cable['percent']:.0f} % of all"
+            for port, cable in sorted(cables.items())
+        ),
     ]
     if state["ksm_saved_mib"] is not None:
         lines.append(f"KSM saves {state['ksm_saved_mib']:.0f} MiB")
     if state["denials"] is not None:
         lines.append(f"SELinux denials since boot: {len(state['denials'])}")
+    for warning in state["warnings"]:
+        lines += textwrap.wrap(f"WARNING: {warning}", WIDTH - 2, subsequent_indent="  ")
     return lines

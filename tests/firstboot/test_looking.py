@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from firstboot import latches
 from firstboot.__main__ import main
 from firstboot.files import SECRETS
 from firstboot.journal import Journal
@@ -68,15 +67,6 @@ def test_why_and_check(
     assert reason["since"]
     assert ksnode(node, "check") == status
     assert f"cabling {event}: {seen}" in capsys.readouterr().out
-
-
-def test_all_is_well(node: Path, journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
-    journal("preflight", "ok")
-    assert ksnode(node, "check") == 1, "not complete yet"
-    latches.set_once(node, latches.COMPLETE, "")
-    assert ksnode(node, "check") == 0
-    assert ksnode(node, "why") == 0
-    assert "every step is as it should be" in capsys.readouterr().out
 
 
 def test_a_bar_does_not_begin_performance_data(

@@ -18,7 +18,7 @@ from firstboot.node import Identity
 from firstboot.rendezvous.session import Meeting, State
 from firstboot.steps import Context
 from firstboot.steps.verification import REPORT, SUMMARY, Verification
-from firstboot.verification import disk, locks, state, summary
+from firstboot.verification import disk, locks, summary
 from tests.firstboot.conftest import Told, a_pair, an_identity
 from tests.firstboot.test_steps import lay
 
@@ -132,12 +132,17 @@ def test_both_write_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     for node in ("justinian", "julius"):
         assert report[node]["state"]["links"] == {"0": True, "1": False}
         assert report[node]["state"]["mount_options"] == "rw,noatime"
+        assert "without nodiratime" in report[node]["state"]["warnings"][0]
+        assert "link on the uplink is down" in " ".join(report[node]["state"]["warnings"])
         assert report[node]["alone"]["small_writes"] > 0
         assert report[node]["both"]["write_mib_s"] > 0
     assert not list((tmp_path / "shared").iterdir()), "nothing is left behind"
     shown = (tmp_path / "julius" / SUMMARY).read_text()
     assert max(map(len, shown.splitlines())) <= 80
     assert "1959" in shown
+    assert shown.count("WARNING: /srv/vmdata is mounted without nodiratime") == 2
+    for each in steps:
+        assert "julius: the cluster's link on the uplink is down" in each.remark()
 
 
 def test_one_that_lost_its_report_takes_the_peers(
@@ -248,33 +253,23 @@ def test_percentile(values: "list[float]", percent: int, expected: float) -> Non
     assert disk.percentile(values, percent) == expected
 
 
-def test_shares_of_the_cables(tmp_path: Path) -> None:
-    def count(port: str, sent: int) -> None:
-        lay(tmp_path, f"sys/class/net/{port}/statistics/tx_bytes", f"{sent}\n")
-        lay(tmp_path, f"sys/class/net/{port}/statistics/rx_bytes", "0\n")
-
-    ports = ["eth1", "eth2"]
-    for port in ports:
-        count(port, 100)
-    before = state.traffic(tmp_path, [*ports, "gone"])
-    assert state.shares(before, before) == {"eth1": 0.0, "eth2": 0.0}
-    count("eth1", 400)
-    count("eth2", 200)
-    assert state.shares(before, state.traffic(tmp_path, ports)) == {"eth1": 75.0, "eth2": 25.0}
-
-
 def test_the_summary_says_what_was_not_told() -> None:
     of: dict[str, Any] = {
         "alone": {},
-        "both": {"cables": {}},
+        "both": {"cables": {"eth1": {"mib_s": 101.26, "percent": 33.4}}},
         "state": {
             "mount_options": None,
             "links": {},
             "crypto": {"cipher": "", "hash": ""},
+            "drbd_hmac": "",
             "ksm_saved_mib": 12.0,
             "denials": [],
+            "warnings": ["one thing after another, " * 5 + "; next: look"],
         },
     }
     shown = summary.text(a_pair(), {"justinian": of, "julius": of})
     assert "not told" in shown
     assert "KSM saves 12 MiB" in shown
+    assert "cable eth1: 101.3 MiB/s, 33 % of all" in shown
+    assert "  WARNING: one thing after another" in shown
+    assert max(map(len, shown.splitlines())) <= 80
