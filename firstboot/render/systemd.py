@@ -14,6 +14,30 @@ GATE = "ksbuild-gate.service"
 CLUSTER = ("corosync.service", "pacemaker.service")
 AGENT = "/usr/bin/python3 /usr/lib/ksbuild/firstboot.pyz"
 
+# The gate asks systemctl and ping, and writes its record. Its mount namespace ends with it, before
+# anything is mounted. Not NoNewPrivileges=, as SELinux might keep it in init_t then.
+GATE_NEEDS_NO_MORE = (
+    ("UMask", "0077"),
+    ("CapabilityBoundingSet", "CAP_NET_RAW"),
+    ("LockPersonality", "yes"),
+    ("PrivateTmp", "yes"),
+    ("ProtectControlGroups", "yes"),
+    ("ProtectHome", "yes"),
+    ("ProtectHostname", "yes"),
+    ("ProtectKernelLogs", "yes"),
+    ("ProtectKernelModules", "yes"),
+    ("ProtectKernelTunables", "yes"),
+    ("ProtectSystem", "strict"),
+    ("ReadWritePaths", "/var/lib/ksbuild"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("SystemCallArchitectures", "native"),
+    ("SystemCallErrorNumber", "EPERM"),
+    ("SystemCallFilter", "@system-service"),
+)
+
 # Sections of a unit, a key with several values as several lines.
 Unit = Mapping[str, Sequence[tuple[str, str]]]
 
@@ -44,8 +68,8 @@ def _gate() -> Unit:
             ("RemainAfterExit", "yes"),
             ("Restart", "on-failure"),
             ("RestartSec", "15"),
-            ("UMask", "0077"),
             ("StandardOutput", "journal+console"),
+            *GATE_NEEDS_NO_MORE,
         ],
         "Install": [("WantedBy", "multi-user.target")],
     }

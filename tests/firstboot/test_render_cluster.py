@@ -161,6 +161,57 @@ def test_systemd_would_notice(tmp_path: Path) -> None:
     assert "Unknown key 'Typ'" in said
 
 
+def exposure(folder: Path, name: str, text: str, most: int) -> "subprocess.CompletedProcess[str]":
+    """systemd's own review of a unit; fails when it thinks worse of it than `most` of 100."""
+    (folder / name).write_text(text)
+    return subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={most}",
+         str(folder / name)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def agents_unit() -> str:
+    """ksnode.service, as the kickstart writes it."""
+    script = (Path(__file__).parents[2] / "kickstarts/parts/agent.sh.j2").read_text()
+    found = re.search(r"<<'KSBUILD_UNIT'\n(.*?)KSBUILD_UNIT\n", script, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def hardened(line: str) -> bool:
+    """Whether a line of a unit takes something away from it."""
+    return (
+        re.match(r"(Capability|Lock|Private|Protect|Restrict|SystemCall|UMask)", line) is not None
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "most"),
+    [
+        ("ksnode.service", agents_unit(), 68),
+        (systemd.GATE, systemd.render(an_identity())[0].text, 30),
+    ],
+)
+def test_systemd_thinks_well_of_our_services(
+    tmp_path: Path, name: str, text: str, most: int
+) -> None:
+    done = exposure(tmp_path, name, text, most)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Unknown" not in done.stderr
+    bare = "".join(line for line in text.splitlines(keepends=True) if not hardened(line))
+    assert exposure(tmp_path, name, bare, most).returncode != 0
+
+
+def test_the_agent_sees_and_reaches_what_the_machine_has() -> None:
+    """Each of these would hide a later mount, a device, or keep it from writing /etc."""
+    names = {line.partition("=")[0] for line in agents_unit().splitlines()}
+    hiding = {
+        name for name in names if re.match(r"Protect|Private|ReadOnly|Inaccessible|Mount", name)
+    }
+    assert not hiding | {name for name in names if name.startswith("Device")}
+
+
 def test_only_a_hypervisor_has_guests_to_wait_for() -> None:
     needed = {
         platform: systemd.render(an_identity(platform=platform))[-1].text
