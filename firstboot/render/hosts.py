@@ -4,7 +4,7 @@ import ipaddress
 from pathlib import PurePosixPath
 
 from firstboot.configfile import ConfigFile
-from firstboot.node import Identity
+from firstboot.node import Identity, Node
 
 BOND_SUFFIX = "-bond"  # justinian-bond is justinian on the crossover
 
@@ -21,6 +21,12 @@ def render(identity: Identity) -> tuple[ConfigFile, ...]:
         lines.append(f"{_ip(node.uplink.address)} {' '.join(_names(node.name))}")
         lines.append(f"{_ip(node.crossover_address)} {' '.join(_names(on_bond(node.name)))}")
     return (ConfigFile(PurePosixPath("/etc/hosts"), _LOCALHOST + "\n".join(lines) + "\n"),)
+
+
+def names_of(node: Node) -> list[str]:
+    """Every name and address of a node, on the uplink and on the bond."""
+    uplink, bond = _ip(node.uplink.address), _ip(node.crossover_address)
+    return [*_names(node.name), uplink, *_names(on_bond(node.name)), bond]
 
 
 def on_bond(name: str) -> str:

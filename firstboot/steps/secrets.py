@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from firstboot import latches
+from firstboot import files, latches
+from firstboot.configfile import ConfigFile
 from firstboot.engine import Refused, Step
+from firstboot.render import sshd
 from firstboot.render.hosts import on_bond
 from firstboot.rendezvous import authority, store
 from firstboot.steps import Context
@@ -40,7 +42,10 @@ class Secrets(Step):
         self._signed: tuple[list[str], list[str]] = ([], [])  # the last ones signed, their leaves
 
     def check(self) -> Sequence[str]:
-        """Whether both nodes are known to have stored everything; tells the peer what is here."""
+        """Whether both nodes are known to have stored everything, and ssh knows the peer.
+
+        Tells the peer what is here.
+        """
         gone = self._store.missing(first=self._first)
         if self._latched():
             if gone:
@@ -49,13 +54,14 @@ class Secrets(Step):
                     "restore them from a backup, or on the peer: ksnode allow-rejoin",
                 )
             self._tell_shared()
-            return ()
+            return files.differing(self._context.root, [self._known()])
         return [*gone, f"{self._context.identity.peer.name} has not said that it stored them all"]
 
     def apply(self) -> None:
         """Make what is this node's to make, then give and take until both have all of it."""
         self._make_own()
         wait_for_peer(self._context, self.name, self.advance, sleep=self._sleep)
+        files.write(self._context.root, [self._known()])
 
     def advance(self) -> bool:
         """Take what the peer told, tell what is here; True once both have stored everything.
@@ -81,6 +87,10 @@ class Secrets(Step):
         self._tell_shared()
         return self._latched()
 
+    def _known(self) -> ConfigFile:
+        """The peer's host keys, where ssh looks for them."""
+        return sshd.known_hosts(self._context.identity, store.text(self._store.peer_host_keys))
+
     def _latched(self) -> bool:
         return latches.is_set(self._context.root, latches.SECRETS_STORED)
 
@@ -91,8 +101,8 @@ class Secrets(Step):
             if not key.exists():
                 at.drop_leaf()
                 authority.make_key(run, key)
-        sshd = self._context.root / "usr/sbin/sshd"
-        if sshd.exists() and not store.host_keys(self._context.root):
+        server = self._context.root / "usr/sbin/sshd"
+        if server.exists() and not store.host_keys(self._context.root):
             run(["ssh-keygen", "-A", "-f", str(self._context.root)])
         if self._first:
             self._make_ca()

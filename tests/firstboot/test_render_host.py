@@ -119,7 +119,7 @@ def test_sshd_takes_it_first(tmp_path: Path, passwords: bool) -> None:
     """`sshd -T` says what is in effect; the distribution's own drop-in comes after ours."""
     identity = an_identity()
     identity = replace(identity, pair=replace(identity.pair, ssh_passwords=passwords))
-    (file,) = sshd.render(identity)
+    file, _ = sshd.render(identity)
     folder = tmp_path / "d"
     folder.mkdir()
     written(folder, file)
@@ -229,3 +229,28 @@ def test_semanage_takes_it(tmp_path: Path) -> None:
 
 def test_a_platform_without_selinux_gets_no_rule() -> None:
     assert not selinux.render(an_identity(platform="debian12-lab"))
+
+
+def test_ssh_looks_where_the_peers_keys_are(tmp_path: Path) -> None:
+    """`ssh -G` says what is in effect; our drop-in takes nothing away that was looked at before."""
+    main = tmp_path / "ssh_config"
+    main.write_text(f"Include {written(tmp_path, sshd.render(an_identity())[1])}\n")
+    usual, ours = (program("ssh", "-G", "-F", str(f), "julius") for f in ("/dev/null", main))
+    assert ours.returncode == 0, ours.stderr
+    (before,) = [x for x in usual.stdout.splitlines() if x.startswith("globalknownhostsfile")]
+    (after,) = [x for x in ours.stdout.splitlines() if x.startswith("globalknownhostsfile")]
+    assert after == "globalknownhostsfile /etc/ssh/ssh_known_hosts /etc/ssh/ksbuild_known_hosts"
+    assert after.split()[1] == before.split()[1]
+    assert ours.stdout.replace(after, before) == usual.stdout
+
+
+def test_ssh_knows_the_peer_by_every_name(tmp_path: Path) -> None:
+    made = program("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key"))
+    assert made.returncode == 0
+    key = " ".join((tmp_path / "key.pub").read_text().split()[:2])
+    file = written(tmp_path, sshd.known_hosts(an_identity(), f"{key}\nssh-rsa AAAAB3NzaC1yc2E=\n"))
+    for name in ("julius", "julius-bond", "10.0.0.2", "127.0.7.2"):
+        found = program("ssh-keygen", "-F", name, "-f", str(file))
+        assert f" {key}\n" in found.stdout, name
+    for name in ("justinian", "10.0.0.1", "nero"):
+        assert program("ssh-keygen", "-F", name, "-f", str(file)).returncode == 1

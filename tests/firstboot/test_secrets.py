@@ -44,6 +44,11 @@ def assert_as_it_should_be(pair: Pair) -> None:
         assert pair.read("justinian", path) == pair.read("julius", path)
     assert pair.read("julius", "pair/peer-ssh-host-keys") == KEYS["justinian"] + "\n"
     assert pair.read("justinian", "pair/peer-ssh-host-keys") == KEYS["julius"] + "\n"
+    for name, peer in (NAMES, NAMES[::-1]):
+        known = pair.roots[name] / "etc/ssh/ksbuild_known_hosts"
+        assert known.read_text().partition(" ")[2] == KEYS[peer] + "\n"
+        assert known.read_text().startswith(f"{peer},")
+        assert known.stat().st_mode & 0o777 == 0o644
     assert not (pair.roots["julius"] / "etc/ksbuild/pair/ca.key").exists()
     for root in pair.roots.values():
         for folder in ("pair", "secrets"):

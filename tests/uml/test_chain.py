@@ -31,6 +31,10 @@ LOOK = {
     "readable": "find /etc /usr/local /var/lib/ksbuild /run /srv -xdev -type f -perm /o+r",
     "dry": "ksnode run --dry-run; ksnode check",
     "cpu": "systemctl show -p CPUUsageNSec -p MemoryCurrent ksnode",
+    # No key of ours opens the peer; that it is the peer is shown before it says no.
+    "ssh": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
+    " $([ $(uname -n) = julius ] && echo justinian || echo julius) true 2>&1",
+    "confined": "grep -E '^(Seccomp|CapBnd):' /proc/$(systemctl show -P MainPID ksnode)/status",
     "rss": "grep -H VmHWM /proc/$(systemctl show -P MainPID ksnode)/status",
 }
 
@@ -151,6 +155,21 @@ def test_a_complete_node_has_nothing_to_do(complete: list[dict[str, str]]) -> No
         assert "KSNODE OK" in seen["dry"], seen["dry"]
 
 
+def test_the_peers_host_key_is_known(complete: list[dict[str, str]]) -> None:
+    for seen in complete:
+        assert "Permission denied (publickey" in seen["ssh"], seen["ssh"]
+        assert "Host key verification failed" not in seen["ssh"], seen["ssh"]
+
+
+def test_the_agent_runs_with_what_its_unit_leaves_it(complete: list[dict[str, str]]) -> None:
+    for seen in complete:
+        told = dict(line.split(":\t") for line in seen["confined"].splitlines())
+        assert told["Seccomp"] == "2", "filters are in force"
+        capabilities = int(told["CapBnd"], 16)
+        assert capabilities & 1 << 12, "CAP_NET_ADMIN"
+        assert not capabilities & 1 << 25, "CAP_SYS_TIME"
+
+
 def test_the_agent_is_small(complete: list[dict[str, str]]) -> None:
     for seen in complete:
         assert int(seen["rss"].split()[1]) < 40 * 1024, seen["rss"]  # KiB
@@ -207,7 +226,10 @@ def test_a_complete_node_boots_alone_and_stays_complete(
     for step in ("uplink", "host", "crossover", "rendezvous"):
         machine.wait_console(f"ksnode: {step}: ok", AGAIN_S)
     machine.wait_console("ksnode start-alone", AGAIN_S)
+    tried = pair.on(server, "grep -c gfs2 /proc/mounts; touch /srv/vmdata/image 2>&1 || :")
     machine.shut_down()
+    assert tried.startswith("0\n")
+    assert "Operation not permitted" in tried, "an image would fill the system's own disk"
     again = read_node(pair, server)
     assert again[f"{STATE}/RESULT"] == left[0][f"{STATE}/RESULT"]
     changed = {p for p in again if again[p] != left[0].get(p) and p.startswith("/etc/")}
