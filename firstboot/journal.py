@@ -11,6 +11,7 @@ from typing import Any
 from firstboot import files
 from firstboot.node import Identity
 
+SCHEMA = 1  # of status.json and RESULT: raised when a key goes or changes its meaning
 STATE = Path("var/lib/ksbuild")
 ISSUE = Path("etc/issue.d/ksnode.issue")  # agetty shows it above the login prompt (agetty(8))
 
@@ -34,12 +35,14 @@ class Journal:
         print(f"ksnode: {step}: {event}{': ' + detail if detail else ''}", flush=True)
         self._append({"step": step, "event": event, "detail": detail})
         self._steps[step] = {"event": event, "detail": detail, "since": now()}
-        self._write("status.json", {"node": self._identity.node, "steps": self._steps})
+        said = {"schema": SCHEMA, "node": self._identity.node, "steps": self._steps}
+        self._write("status.json", said)
         self._show(f"{step}: {event} {detail}")
 
     def verdict(self, verdict: str, **more: Any) -> None:
         """Write RESULT, the node's own answer to "did it work?", durable before it is said."""
-        result = {"verdict": verdict, "node": self._identity.node, "boot_id": self._boot_id, **more}
+        node, boot_id = self._identity.node, self._boot_id
+        result = {"schema": SCHEMA, "verdict": verdict, "node": node, "boot_id": boot_id, **more}
         self._write("RESULT", {**result, "at": now(), "cpu_s": _cpu_s(), "steps": self._steps})
         print(f"ksnode: {verdict}", flush=True)
         self._show(f"{verdict} {more.get('evidence', '')}")

@@ -10,7 +10,7 @@ from typing import Any, Optional
 from firstboot import latches
 from firstboot.commands import CommandError, run
 from firstboot.exits import CRITICAL, FAILED, OK, UNKNOWN, WARNING
-from firstboot.journal import STATE, now
+from firstboot.journal import SCHEMA, STATE, now
 from firstboot.node import Identity
 from firstboot.verification import oddities, state
 
@@ -43,7 +43,8 @@ def why(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     found = [_reason(name, step) for name, step in said["steps"].items() if _is_bad(step)]
     found += [_reason("verification", step) for step in _odd(identity, root)]
     if arguments.json:
-        print(json.dumps({"node": identity.node, "reasons": found}, indent=2, sort_keys=True))
+        said = {"schema": SCHEMA, "node": identity.node, "reasons": found}
+        print(json.dumps(said, indent=2, sort_keys=True))
         return OK
     for reason in found:
         print(f"{reason['step']}: {reason['event']} since {reason['since']}")
