@@ -119,6 +119,28 @@ class Ring:
                 self._owners[place] = handle
 
 
+# What stands under each node's name in report.json, for whoever reads it by program.
+MEASURED = {
+    *("locks", "locks_s", "write_mib_s", "read_mib_s"),
+    *("small_writes", "small_p99_ms", "small_longest_ms"),
+}
+STATE = {
+    *("mount_options", "crypto.cipher", "crypto.hash", "drbd_hmac", "links.0", "links.1", "ports"),
+    *("ksm_saved_mib", "denials", "warnings"),
+}
+KEYS = {f"alone.{key}" for key in MEASURED} | {f"both.{key}" for key in MEASURED}
+KEYS |= {"both.cables"} | {f"state.{key}" for key in STATE}
+
+
+def paths(of: Any) -> "set[str]":
+    """Every key of nested objects, the way to it included."""
+    found: set[str] = set()
+    for key, value in of.items():
+        deeper = paths(value) if isinstance(value, dict) else set()
+        found |= {f"{key}.{more}" for more in deeper} or {key}
+    return found
+
+
 def test_both_write_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "lockf", Ring().lockf)
     both: dict[str, Linked] = {}
@@ -136,6 +158,7 @@ def test_both_write_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert "link on the uplink is down" in " ".join(report[node]["state"]["warnings"])
         assert report[node]["alone"]["small_writes"] > 0
         assert report[node]["both"]["write_mib_s"] > 0
+        assert paths(report[node]) == KEYS
     assert not list((tmp_path / "shared").iterdir()), "nothing is left behind"
     shown = (tmp_path / "julius" / SUMMARY).read_text()
     assert max(map(len, shown.splitlines())) <= 80
