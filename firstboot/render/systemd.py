@@ -3,6 +3,7 @@
 No unit of corosync, pacemaker or DRBD is ever enabled; a node that boots waits for the gate.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
@@ -12,6 +13,7 @@ from firstboot.node import Identity
 UNITS = PurePosixPath("/etc/systemd/system")
 GATE = "ksbuild-gate.service"
 CLUSTER = ("corosync.service", "pacemaker.service")
+UNESCAPED = re.compile(r"[A-Za-z0-9:_.]")
 AGENT = "/usr/bin/python3 /usr/lib/ksbuild/firstboot.pyz"
 
 # The gate asks systemctl and ping, and writes its record. Its mount namespace ends with it, before
@@ -86,7 +88,23 @@ def _dependencies(identity: Identity) -> Unit:
     if identity.pair.has("hypervisor"):
         # A guest is stopped or moved away by pacemaker, through these.
         needed += ["virtqemud.service", "virtlockd.service"]
-    return {"Unit": [("Wants", " ".join(needed)), ("After", " ".join(needed))]}
+    # systemd would unmount beside pacemaker's own stopping, whose monitor fences over a lost mount.
+    stopped_later = [*needed, mount_unit(identity.pair.gfs2.mount)]
+    return {"Unit": [("Wants", " ".join(needed)), ("After", " ".join(stopped_later))]}
+
+
+def mount_unit(place: str) -> str:
+    """The unit that systemd makes of what is mounted there (systemd-escape(1), --path)."""
+    name = ""
+    for byte in place.strip("/").encode():
+        letter = chr(byte)
+        if letter == "/":
+            name += "-"
+        elif UNESCAPED.match(letter) and (name or letter != "."):
+            name += letter
+        else:
+            name += f"\\x{byte:02x}"
+    return f"{name}.mount"
 
 
 def _unit(name: str, sections: Unit) -> ConfigFile:

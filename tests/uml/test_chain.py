@@ -34,6 +34,7 @@ LOOK = {
     # No key of ours opens the peer; that it is the peer is shown before it says no.
     "ssh": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
     " $([ $(uname -n) = julius ] && echo justinian || echo julius) true 2>&1",
+    "order": "systemctl show -P Before srv-vmdata.mount",
     "confined": "grep -E '^(Seccomp|CapBnd):' /proc/$(systemctl show -P MainPID ksnode)/status",
     "rss": "grep -H VmHWM /proc/$(systemctl show -P MainPID ksnode)/status",
 }
@@ -153,6 +154,11 @@ def test_a_complete_node_has_nothing_to_do(complete: list[dict[str, str]]) -> No
     for seen in complete:
         assert "missing" not in seen["dry"], seen["dry"]
         assert "KSNODE OK" in seen["dry"], seen["dry"]
+
+
+def test_systemd_unmounts_nothing_before_the_cluster_has(complete: list[dict[str, str]]) -> None:
+    for seen in complete:
+        assert "resource-agents-deps.target" in seen["order"].split(), seen["order"]
 
 
 def test_the_peers_host_key_is_known(complete: list[dict[str, str]]) -> None:
