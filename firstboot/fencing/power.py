@@ -16,7 +16,7 @@ from firstboot.render import fencedevice
 from firstboot.render.fencedevice import Device
 
 ACTION_S = 120.0  # fence_ipmilan waits 20 s for the power to change, several times at worst
-IPMI_PORT, HTTPS_PORT = "623", "443"
+IPMI_PORT = "623"
 
 
 class Power:
@@ -51,24 +51,33 @@ class Power:
         """What the BMCs among the devices name as their machine's UUID."""
         printed = [self._ipmitool(device, "mc", "guid") for device in self._bmcs()]
         found = [guid for text in printed if (guid := identity.parse_guid(text)) is not None]
-        for device in self._devices:
-            if device.agent == fencedevice.AGENTS["redfish"]:
-                at, password = device.options, self._secret(device).read_text(encoding="ascii")
-                port = int(at.get("ipport", HTTPS_PORT))
-                found += redfish.uuids(at["ip"], port, at["username"], password)
+        for device in self._services():
+            found += redfish.uuids(self._place(device))
         return found
 
     def boot_from_disk(self, *, efi: bool) -> bool:
         """Next time it starts from its disk, whatever comes first otherwise; False: can't be set.
 
-        Not every BMC knows it, and a medium left in the drive starts the installed node anyway.
+        One of the devices is enough: they are one machine's. Not every BMC knows it, and a medium
+        left in the drive starts the installed node anyway.
         """
         options = ("options=efiboot",) if efi else ()
-        done = [self._ipmitool(d, "chassis", "bootdev", "disk", *options) for d in self._bmcs()]
-        return all(done)
+        disk = ("chassis", "bootdev", "disk", *options)
+        done = [bool(self._ipmitool(device, *disk)) for device in self._bmcs()]
+        done += [redfish.boot_from_disk(self._place(device)) for device in self._services()]
+        return any(done)
 
     def _bmcs(self) -> list[Device]:
         return [device for device in self._devices if "lanplus" in device.options]
+
+    def _services(self) -> list[Device]:
+        redfishs = fencedevice.AGENTS["redfish"]
+        return [device for device in self._devices if device.agent == redfishs]
+
+    def _place(self, device: Device) -> redfish.Place:
+        at, password = device.options, self._secret(device).read_text(encoding="ascii")
+        port = int(at.get("ipport", redfish.PORT))
+        return redfish.Place(at["ip"], port, at["username"], password)
 
     def _call(self, device: Device, action: str, ok: tuple[int, ...] = (0,)) -> int:
         given = {"action": action, **device.options}

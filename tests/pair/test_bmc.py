@@ -245,14 +245,19 @@ def test_a_firing_node_that_dies_between_off_and_on_switches_on_when_it_is_back(
     assert second.fired_by_bmc == 1, "what was seen before the crash counts"
 
 
-def test_power_by_the_real_agents(machines: dict[str, Machine]) -> None:
+@pytest.mark.parametrize("agent", ["ipmilan", "ilo4", "ilo5"])
+def test_power_by_the_real_agents(machines: dict[str, Machine], agent: str) -> None:
     first, second = machines.values()
+    pair = first.identity.pair
+    bmc = dataclasses.replace(pair.node("julius").fencing[0], agent=agent)
+    julius = dataclasses.replace(pair.node("julius"), fencing=(bmc,))
+    pair = dataclasses.replace(pair, nodes=(pair.nodes[0], julius))
     for machine in machines.values():
         machine.start_bmc()
     (first.root / "etc/ksbuild/secrets").mkdir()
     file = first.root / "etc/ksbuild/secrets/fence-julius-1"
     file.write_text(secret("julius"))
-    devices = [d for d in fencedevice.devices(first.identity.pair) if d.target == "julius"]
+    devices = [d for d in fencedevice.devices(pair) if d.target == "julius"]
     power = Power(first.root, commands.run, devices)
     assert power.state() == OFF
     power.on()
@@ -261,6 +266,6 @@ def test_power_by_the_real_agents(machines: dict[str, Machine]) -> None:
     assert (power.state(), second.power) == (OFF, "off")
     assert [same(guid, UUIDS["julius"]) for guid in power.guids()] == [True]
     file.write_text("wrong")
-    with pytest.raises(CommandError, match="fence_ipmilan exited 1"):
+    with pytest.raises(CommandError, match=f"fence_{agent} exited 1"):
         power.state()
     assert power.guids() == []
