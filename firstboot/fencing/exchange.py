@@ -9,7 +9,8 @@ from firstboot import files
 from firstboot.commands import Run
 from firstboot.engine import Refused
 from firstboot.fencing import accounts
-from firstboot.node import FenceDevice, Identity, Node
+from firstboot.node import FenceDevice, Identity
+from firstboot.render.fencedevice import keyed
 from firstboot.rendezvous.store import Store, text
 
 BMCS = ("ipmilan", "ilo4", "ilo5")
@@ -17,7 +18,7 @@ _PASSWORD = re.compile(r"[\x20-\x7e]{0,64}")
 
 
 class Passwords:
-    """The secrets fence-NODE-LEVEL of both nodes, on this one's disk."""
+    """The secrets fence-NODE-DEVICE of both nodes, on this one's disk."""
 
     def __init__(self, identity: Identity, root: Path, run: Run) -> None:
         self._identity = identity
@@ -27,13 +28,13 @@ class Passwords:
 
     def provide(self) -> None:
         """Bring about this node's own. Raises Refused with the way out, or CommandError."""
-        for device in self._identity.me.fencing:
+        for key, device in keyed(self._identity.me):
             if marked(self._identity, device):
-                self._make(device)
+                self._make(key, device)
             elif device.password_file is not None:
-                self._put(self._identity.node, device.level, self._read(device.password_file))
+                self._put(self._identity.node, key, self._read(device.password_file))
             elif device.agent == "custom":
-                self._put(self._identity.node, device.level, "")
+                self._put(self._identity.node, key, "")
             else:
                 raise Refused(
                     f"{device.agent} at {device.address} needs a password, and none can be made",
@@ -44,30 +45,30 @@ class Passwords:
         """Store the peer's, as far as it told passwords that can be some."""
         peer = self._identity.peer
         given = told.get("passwords") if isinstance(told, dict) else None
-        for level in _levels(peer):
-            value = given.get(str(level)) if isinstance(given, dict) else None
+        for key, _ in keyed(peer):
+            value = given.get(key) if isinstance(given, dict) else None
             if isinstance(value, str) and _PASSWORD.fullmatch(value):
-                self._put(peer.name, level, value)
+                self._put(peer.name, key, value)
 
     def mine(self) -> dict[str, str]:
-        """This node's own, by level, for the peer alone."""
+        """This node's own, by device, for the peer alone."""
         name = self._identity.node
-        return {str(level): text(self._path(name, level)) for level in _levels(self._identity.me)}
+        return {key: text(self._path(name, key)) for key, _ in keyed(self._identity.me)}
 
     def digest(self) -> str:
         """sha256 over all of both nodes' passwords; "" while one is missing here."""
         seen = hashlib.sha256()
         for node in self._identity.pair.nodes:
-            for level in _levels(node):
-                path = self._path(node.name, level)
+            for key, _ in keyed(node):
+                path = self._path(node.name, key)
                 if not path.exists():
                     return ""
                 seen.update(f"{path.name}={text(path)}\n".encode())
         return seen.hexdigest()
 
-    def _make(self, device: FenceDevice) -> None:
+    def _make(self, key: str, device: FenceDevice) -> None:
         """The password is kept before the BMC knows it, and set again until both nodes have it."""
-        path = self._path(self._identity.node, device.level)
+        path = self._path(self._identity.node, key)
         if not path.exists():
             self._store.put(path, accounts.new_password())
         try:
@@ -93,13 +94,13 @@ class Passwords:
             )
         return lines[0]
 
-    def _put(self, node: str, level: int, value: str) -> None:
-        path = self._path(node, level)
+    def _put(self, node: str, key: str, value: str) -> None:
+        path = self._path(node, key)
         if not path.exists() or text(path) != value:
             self._store.put(path, value)
 
-    def _path(self, node: str, level: int) -> Path:
-        return self._root / files.SECRETS / f"fence-{node}-{level}"
+    def _path(self, node: str, key: str) -> Path:
+        return self._root / files.SECRETS / f"fence-{node}-{key}"
 
 
 def marked(identity: Identity, device: FenceDevice) -> bool:
@@ -107,7 +108,3 @@ def marked(identity: Identity, device: FenceDevice) -> bool:
     return (
         device.agent in BMCS and device.password_file is None and identity.pair.has("inband-ipmi")
     )
-
-
-def _levels(node: Node) -> list[int]:
-    return sorted({device.level for device in node.fencing})

@@ -85,20 +85,24 @@ def options(device: FenceDevice) -> dict[str, str]:
     return found
 
 
-def _of(node: Node) -> list[Device]:
-    found: list[Device] = []
+def keyed(node: Node) -> list[tuple[str, FenceDevice]]:
+    """A node's devices by level, each with a name of its own: "1", "2", the next of that "2-2"."""
+    found: list[tuple[str, FenceDevice]] = []
     for device in sorted(node.fencing, key=lambda device: device.level):
-        same = sum(other.level == device.level for other in found)
-        suffix = f"-{same + 1}" if same else ""
-        secret = f"fence-{node.name}-{device.level}"
-        found.append(
-            Device(
-                id=f"ks-{secret}{suffix}",
-                target=node.name,
-                level=device.level,
-                agent=program(device),
-                options=options(device),
-                secret=secret,
-            )
-        )
+        same = sum(other.level == device.level for _, other in found)
+        found.append((f"{device.level}-{same + 1}" if same else str(device.level), device))
     return found
+
+
+def _of(node: Node) -> list[Device]:
+    return [
+        Device(
+            id=f"ks-fence-{node.name}-{key}",
+            target=node.name,
+            level=device.level,
+            agent=program(device),
+            options=options(device),
+            secret=f"fence-{node.name}-{key}",
+        )
+        for key, device in keyed(node)
+    ]

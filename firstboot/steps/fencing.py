@@ -113,6 +113,7 @@ class Fencing(Step):
         elif isinstance(todo, rehearsal.SwitchOn):
             power.on()
         elif isinstance(todo, rehearsal.GiveUp):
+            power.on()  # of two feeds one may have been cut
             record.save(self._root, dataclasses.replace(done, phase=IDLE))
         elif isinstance(todo, rehearsal.Proven):
             self._prove(done, todo.boot_id)

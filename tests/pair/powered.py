@@ -13,7 +13,7 @@ from firstboot import latches
 from firstboot.commands import CommandError, Result
 from firstboot.fencing import record
 from firstboot.fencing.rehearsal import INTENT
-from firstboot.node import Identity
+from firstboot.node import FenceDevice, Identity
 from firstboot.rendezvous.credentials import PAIR
 from firstboot.rendezvous.session import Meeting, NotMet, State
 from firstboot.steps import Context
@@ -22,18 +22,29 @@ from tests.firstboot.conftest import Told, an_identity
 from tests.pair.disk import Cut, Disk, Syscalls
 
 NAMES = ("justinian", "julius")
+BMC_LEVEL = 2
 PASSWORD_FILE = "/root/bmc"  # noqa: S105 - where it is, not what it is
 OTHER = dict(zip(NAMES, NAMES[::-1], strict=True))
 
 
-def fenced_identity(name: str, platform: str = "debian12-lab") -> Identity:
-    """A node whose BMCs' passwords come from a file, at 10.0.1.1 and 10.0.1.2."""
+def fenced_identity(
+    name: str, platform: str = "debian12-lab", more: Sequence[FenceDevice] = ()
+) -> Identity:
+    """A node whose BMCs' passwords come from a file, at 10.0.1.1 and 10.0.1.2.
+
+    `more` are devices that each node has beside its BMC, which then is at BMC_LEVEL.
+    """
+    level = BMC_LEVEL if more else 1
     identity = an_identity(name, platform)
     nodes = tuple(
         dataclasses.replace(
             node,
-            fencing=tuple(
-                dataclasses.replace(d, password_file=PASSWORD_FILE) for d in node.fencing
+            fencing=(
+                *(
+                    dataclasses.replace(d, level=level, password_file=PASSWORD_FILE)
+                    for d in node.fencing
+                ),
+                *more,
             ),
         )
         for node in identity.pair.nodes
@@ -44,7 +55,11 @@ def fenced_identity(name: str, platform: str = "debian12-lab") -> Identity:
 class World:
     """Who has power, who was cut off by whom, and what BMCs and wires do wrong next."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, more: Sequence[FenceDevice] = ()) -> None:
+        self.more = more
+        self.sockets = {(Path(d.command or "").name, n): True for d in more for n in NAMES}
+        self.jammed: set[tuple[str, str, str]] = set()  # agent, action and plug, as in asked
+        self.asked: list[tuple[str, str, str]] = []
         self.roots = {name: folder / name for name in NAMES}
         self.wired = {"10.0.1.1": "justinian", "10.0.1.2": "julius"}  # which BMC cuts whom
         self.power = dict.fromkeys(NAMES, True)
@@ -68,8 +83,17 @@ class World:
         self.disks = {name: Disk(root) for name, root in self.roots.items()}
         self.calls: Syscalls | None = None
 
+    def identity(self, name: str) -> Identity:
+        return fenced_identity(name, self.platform, self.more)
+
     def boot_id(self, name: str) -> str:
         return f"{name} boot {self.boots[name]}"
+
+    def password_of(self, agent: str, plug: str) -> str:
+        """What is in the file that the profile names for that device."""
+        files = [d.password_file for d in self.more if Path(d.command or "").name == agent]
+        text = (self.roots[plug] / files[0].lstrip("/")).read_text() if files[0] else ""
+        return text.rstrip("\n")
 
     def stop(self, name: str) -> None:
         """The agent ends."""
@@ -94,7 +118,7 @@ class World:
             self.disks[name].settle()
             meeting = PlayedMeeting(name, self)
             run = PlayedRun(name, self)
-            identity = fenced_identity(name, self.platform)
+            identity = self.identity(name)
             context = Context(identity, self.roots[name], run, self.told[name], meeting)
             step = Fencing(context, sleep=lambda _: None)
             self.meetings[name], self.steps[name] = meeting, step
@@ -121,8 +145,7 @@ class PlayedMeeting(Meeting):
 
     def __init__(self, name: str, world: World) -> None:
         root = world.roots[name]
-        identity = fenced_identity(name, world.platform)
-        super().__init__(identity, root, world.boot_id(name))
+        super().__init__(world.identity(name), root, world.boot_id(name))
         self._name, self._world = name, world
         self.lose = ""
 
@@ -139,7 +162,7 @@ class PlayedMeeting(Meeting):
 
 
 class PlayedRun:
-    """fence_ipmilan, ipmitool and systemctl; each deed is audited as it happens."""
+    """Fence agents, ipmitool and systemctl; each deed is audited as it happens."""
 
     def __init__(self, name: str, world: World) -> None:
         self._name, self._world = name, world
@@ -151,12 +174,16 @@ class PlayedRun:
         world.tick()
         if argv[0] == "systemctl":
             return Result(tuple(argv), 3, "inactive\n", "")
+        if "bootdev" in argv:
+            return Result(tuple(argv), 0, "Set Boot Device to disk\n", "")
         if argv[0] == "ipmitool":
             guid = world.guids.get(argv[argv.index("-H") + 1], "") if "guid" in argv else ""
             return Result(tuple(argv), 0 if guid else 1, f"System GUID  : {guid}\n", "")
-        assert list(argv) == ["/usr/sbin/fence_ipmilan"], argv
+        (program,) = argv
         options = dict(line.split("=", 1) for line in (stdin or "").splitlines())
-        result = Result(tuple(argv), self._act(options), "", "failed")
+        bmc = program == "/usr/sbin/fence_ipmilan"
+        done = self._act(options) if bmc else self._switch(Path(program).name, options)
+        result = Result(tuple(argv), done, "", "failed")
         world.tick()
         if result.returncode not in ok:
             raise CommandError(result)
@@ -187,6 +214,25 @@ class PlayedRun:
         if victim == self._name and action == "off":
             raise Cut
         return 1 if fails == "after" else 0
+
+    def _switch(self, agent: str, options: dict[str, str]) -> int:
+        """A socket of a power strip; a machine has power while one of its sockets has."""
+        world, action, plug = self._world, options["action"], options["plug"]
+        assert options.get("password", "") == world.password_of(agent, plug)
+        world.asked.append((agent, action, plug))
+        if (agent, action, plug) in world.jammed:
+            return 1
+        if action == "status":
+            return 0 if world.sockets[agent, plug] else 2
+        if action == "off":
+            self._audit()
+        world.sockets[agent, plug] = action == "on"
+        if any(on for (_, of), on in world.sockets.items() if of == plug):
+            world.get_power(plug)
+        elif world.power[plug]:
+            world.cut_boots[self._name].append(world.boot_id(plug))
+            world.lose_power(plug)
+        return 0
 
     def _audit(self) -> None:
         """What must hold whenever a node fires."""
