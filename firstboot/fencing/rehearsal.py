@@ -15,8 +15,8 @@ class Record:
     """What this node did to its peer's power so far.
 
     `phase`: INTENT from before the power is cut, OFF_SEEN once the device said off and the session
-    was dead. `peer_boot` is the boot that was cut, `device` what it was cut by. `stopped` is the
-    evidence after which only a human lets it fire again.
+    was dead. `peer_boot` is the boot that was cut, `device` what it was cut by, `at` when (UTC).
+    `stopped` is the evidence after which only a human lets it fire again.
     """
 
     firings: int = 0
@@ -24,6 +24,7 @@ class Record:
     peer_boot: str = ""
     device: str = ""
     stopped: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Fencing(Step):
         aim.check_target(identity, self._root, self._told(), powers, self._guids)
         efi = (self._root / "sys/firmware/efi").is_dir()
         remark = "" if power.boot_from_disk(efi=efi) else "; its next boot can't be chosen"
-        done = Record(done.firings + 1, INTENT, boot_id, power.name)
+        done = Record(done.firings + 1, INTENT, boot_id, power.name, at=_now())
         record.save(self._root, done)
         count = f"{done.firings} of at most {rehearsal.MOST_FIRINGS}"
         what = f"cutting {self._peer}'s power by {power.name}, {count}{remark}"
@@ -152,7 +152,7 @@ class Fencing(Step):
 
     def _prove(self, done: Record, boot_id: str) -> None:
         result = {
-            "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "at": _now(),
             "boots": [done.peer_boot, boot_id],
             "by": done.device,
             "firings": done.firings,
@@ -215,3 +215,7 @@ class Fencing(Step):
             "uuid": aim.own_uuid(self._root),
         }
         self._context.meeting.tell(TOPIC, told, private=True)
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())

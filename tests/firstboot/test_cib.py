@@ -1,5 +1,6 @@
 """The CIB, judged by pacemaker's own tools and by what pcs makes of the same wishes."""
 
+import itertools
 import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -11,10 +12,11 @@ import pytest
 from firstboot.configfile import ConfigFile
 from firstboot.node import FenceDevice
 from firstboot.render import cib
-from firstboot.render.fencedevice import devices
+from firstboot.render.fencedevice import AGENTS, devices
 from tests.firstboot.clusterlab import UP_TO_DATE, online, shut_down, simulate, two_levels, xml
 from tests.firstboot.conftest import a_pair, an_identity
 
+NAMES = ("justinian", "julius")
 BOTH = (UP_TO_DATE, UP_TO_DATE)
 IPMI = {"ip": "bmc", "lanplus": "1", "privlvl": "operator"}
 SCRIPT = "/usr/local/libexec/ksbuild/fence-"
@@ -198,6 +200,18 @@ def test_exactly_the_first_device_against_the_first_node_waits(levels: int) -> N
         if "pcmk_delay_base" in attributes(text, device.id)
     ]
     assert waiting == ["ks-fence-justinian-1"]
+
+
+@pytest.mark.parametrize("agents", list(itertools.product([*AGENTS, "custom"], repeat=2)))
+def test_exactly_one_side_waits_whatever_the_agents(agents: tuple[str, str]) -> None:
+    pair = a_pair()
+    first, second = (
+        replace(node, fencing=(FenceDevice(1, agent, "bmc", None, "u", None, "/usr/sbin/fence_x"),))
+        for node, agent in zip(pair.nodes, agents)
+    )
+    text = cib.text(replace(pair, nodes=(first, second)))
+    delays = [attributes(text, f"ks-fence-{n}-1").get("pcmk_delay_base") for n in NAMES]
+    assert delays == ["10s", None]
 
 
 def test_timeouts_grow_and_intervals_stay() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.pair.disk import Syscalls
 from tests.pair.powered import BMC_LEVEL, NAMES, OTHER, World
 
 FIRST, SECOND = NAMES
+A_DATE = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 def strips(level: int) -> tuple[FenceDevice, FenceDevice]:
@@ -100,6 +102,28 @@ def test_both_devices_of_the_lowest_level_cut_together(below: World) -> None:
         assert "; its next boot can't be chosen" in said(below, name)
         assert sockets_asked(below, "off", name) == ["fence_strip_a", "fence_strip_b"]
     assert all(below.sockets.values())
+
+
+def test_result_and_date_are_kept(above: World) -> None:
+    """Of the proof, and of a firing that has proven nothing yet."""
+    above.bmc_fails["off"] = ["before"]
+    with pytest.raises(CommandError):
+        go_on(above)
+    for proven in (False, True):
+        done = record.load(above.roots[FIRST])
+        assert (done.firings, done.device) == (1 + proven, "fence_ipmilan at 10.0.1.2")
+        assert done.peer_boot == f"{SECOND} boot 1"
+        assert A_DATE.fullmatch(done.at)
+        try_again(above)
+    proof = above.proven(FIRST)
+    assert proof
+    assert A_DATE.fullmatch(proof.pop("at"))
+    assert proof == {
+        "boots": [f"{SECOND} boot 1", f"{SECOND} boot 2"],
+        "by": "fence_ipmilan at 10.0.1.2",
+        "firings": 2,
+        "peer": SECOND,
+    }
 
 
 def test_nothing_is_fired_while_a_strip_above_gives_no_answer(above: World) -> None:
