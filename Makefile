@@ -27,7 +27,7 @@ try:  ## boot the demonstration medium in QEMU as NODE= (or with a stranger's SE
 
 test:  ## every check and test, with its own set-up
 	@./setup.sh test && $(MAKE) --no-print-directory lint types docs
-	@$(BIN)/pytest -m "not slow" && $(BIN)/python -m tests.python39
+	@$(BIN)/pytest -m "not slow" && $(BIN)/python -m tests.agent_pythons
 
 test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
@@ -54,7 +54,7 @@ wheel:  ## build/ksbuild-*.whl
 
 lock:  ## renew requirements/*.txt (needs uv)
 	@for f in bootstrap run test; do $(LOCK) --universal --python-version 3.11 requirements/$$f.in -o requirements/$$f.txt; done
-	@$(LOCK) --python-platform linux --python-version 3.9 requirements/py39.in -o requirements/py39.txt
+	@$(LOCK) --python-platform linux --python-version 3.9 requirements/agent.in -o requirements/agent.txt
 
 clean:  ## remove what make made
 	@rm -rf build .venv

@@ -26,4 +26,4 @@ def test_what_a_killed_agent_left_unsynced_is_kept_before_it_is_believed(
     (tmp_path / "proc/sys/kernel/random").mkdir(parents=True)
     (tmp_path / "proc/sys/kernel/random/boot_id").write_text("boot\n")
     assert converging._attempt(*converging.a_context(an_identity(), tmp_path)) == 0
-    assert happened == ["sync", "steps"]
+    assert happened == ["sync", "steps", "sync"]  # the last one before it says "complete"
