@@ -26,8 +26,6 @@ from pathlib import Path
 
 from builder.demo.assemble import assemble
 from builder.plan.agent import archive
-from builder.plan.pair import pair
-from builder.profile.load import load
 from builder.resources import agent_sources
 from tests.media.sources import DEMO_CACHE, el9_tree, master
 from tests.uml.images import CLUSTER_PACKAGES, Images, prepare
@@ -113,7 +111,7 @@ def a_pair(images: Images, source: Path, folder: Path, gib: int) -> Iterator[Tes
             images,
             medium,
             folder / "servers",
-            plan=pair(load(profile).profile),
+            profile=profile,
             disk_gib=disk_gib,
             node_mib=BASE_MIB + gib * BITMAP_KIB // 1024,
         )

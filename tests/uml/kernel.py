@@ -19,7 +19,7 @@ INSTALL_COMMAND = "sudo apt-get install user-mode-linux mmdebstrap kmod fdisk ui
 # would only cost seconds at every installation.
 WANTED = (
     *("bonding", "8021q", "bridge", "br_netfilter", "ipv6", "tun", "veth", "dummy", "sctp"),
-    *("drbd", "gfs2", "dlm", "softdog", "loop", "autofs4"),
+    *("drbd", "gfs2", "dlm", "softdog", "loop", "autofs4", "sch_netem"),
     "hmac",  # DRBD asks for it by name at run time
     *("isofs", "vfat", "nls_cp437", "nls_iso8859-1", "nls_ascii", "nls_utf8"),
     *("dm-mod", "raid1"),  # what a used disk carries

@@ -18,13 +18,13 @@ from builder.plan.bootmenu import INSTALL
 from builder.plan.pair import pair
 from builder.profile.load import load
 from builder.profile.model import NodeSection
-from firstboot.node import Pair, partition_uuid, plan_digest
+from firstboot.node import partition_uuid, plan_digest
 from tests.uml import installation
 from tests.uml.bmc import Bmc
 from tests.uml.disk import blank_disk, partition
 from tests.uml.images import BMC_PASSWORD, Images
 from tests.uml.installation import Verdict
-from tests.uml.lab import End, Lab, Tap
+from tests.uml.lab import Cable, End, Lab, Tap
 from tests.uml.machine import Machine, Nic, scratch_folder
 from tests.uml.outlet import Outlet
 from tests.uml.shell import Shell
@@ -85,18 +85,23 @@ class TestPair:
     images: Images
     medium: Path
     folder: Path
-    plan: Pair = field(default_factory=lambda: pair(load(PROFILE).profile))
+    profile: Path = PROFILE
+    crossed: tuple[Sequence[End], Sequence[End]] = ((), ())
+    cables: list[Cable] = field(default_factory=list)
     servers: list[Server] = field(default_factory=list)
     disk_gib: int = DISK_GIB
     node_mib: int = NODE_MIB
 
     def __post_init__(self) -> None:
-        """Cable the servers: the uplink, then each crossover port to its like."""
+        """Cable the servers: the uplink, then each crossover port to its like or as `crossed`."""
         self.scratch = Path(tempfile.mkdtemp(prefix="ksbuild-pair-", dir=scratch_folder()))
-        sections = load(PROFILE).profile.node
+        checked = load(self.profile).profile
+        self.plan, sections = pair(checked), checked.node
         bmcs = [section.fencing[0].address for section in sections]
         self.lab.lan(f"{sections[0].uplink.gateway}/24", *(f"{address}/24" for address in bmcs))
-        self.cables = [self.lab.cable() for _ in sections[0].crossover.ports]
+        if not any(self.crossed):
+            self.cables = [self.lab.cable() for _ in sections[0].crossover.ports]
+            self.crossed = [each.a for each in self.cables], [each.b for each in self.cables]
         for number, section in enumerate(sections):
             folder = self.folder / section.name
             folder.mkdir(parents=True)
@@ -190,8 +195,5 @@ class TestPair:
 
     def _nics(self, section: NodeSection, number: int) -> list[Nic]:
         macs = [section.uplink.ports[0], *section.crossover.ports]
-        ends: list[End | Tap] = [
-            self.lab.lan_port(),
-            *(c.a if number == 0 else c.b for c in self.cables),
-        ]
+        ends: list[End | Tap] = [self.lab.lan_port(), *self.crossed[number]]
         return [Nic(mac, end) for mac, end in zip(macs, ends, strict=True)]
