@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,26 @@ def test_no_secret_is_logged_told_or_kept_where_others_read(
             for other in pair.roots[name].rglob("*"):
                 if other.is_file() and other.stat().st_mode & 0o077:
                     assert secret[40:80] not in other.read_text(errors="replace")
+
+
+def test_no_program_is_started_with_a_secret(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the pair or of the introduction, in arguments or environment; openssl is the real one."""
+    shown: list[str] = []
+    real = subprocess.run
+
+    def noted(argv: "list[str]", **options: Any) -> "subprocess.CompletedProcess[Any]":
+        shown.extend([*argv, *(f"{name}={word}" for name, word in options["env"].items())])
+        return real(argv, **options)
+
+    monkeypatch.setattr(subprocess, "run", noted)
+    pair.run()
+    assert {"openssl", "genpkey", "LANG=C.UTF-8"} <= set(shown)
+    for name in NAMES:
+        keys = [*(pair.roots[name] / "etc/ksbuild").rglob("*.key")]
+        assert {key.parent.name for key in keys} == {"introduction", "pair"}
+        lines = [line for key in keys for line in key.read_text().splitlines()[1:-1]]
+        secrets = [pair.read(name, "secrets/authkey"), pair.read(name, "secrets/drbd"), *lines]
+        assert not [secret for secret in secrets if any(secret in word for word in shown)]
 
 
 WRITES = {
