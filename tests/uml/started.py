@@ -45,13 +45,18 @@ class Program:
         return PurePosixPath(script[0]).name if is_script else first
 
 
+def library(folder: Path) -> Path:
+    """What is preloaded, compiled."""
+    made = folder / "started.so"
+    argv = ["cc", "-shared", "-fPIC", "-O2", "-s", "-o", str(made), str(HERE / "started.c")]
+    subprocess.run(argv, check=True)
+    return made
+
+
 def command(folder: Path) -> str:
     """What root runs on a node to have them written down from then on, at each later boot too."""
-    library = folder / "started.so"
-    argv = ["cc", "-shared", "-fPIC", "-O2", "-s", "-o", str(library), str(HERE / "started.c")]
-    subprocess.run(argv, check=True)
     files = {
-        "/usr/local/lib/started.so": library.read_bytes(),
+        "/usr/local/lib/started.so": library(folder).read_bytes(),
         "/usr/local/lib/started_node.py": (HERE / "started_node.py").read_bytes(),
         "/etc/systemd/system/started.service": _UNIT.encode(),
     }
