@@ -250,7 +250,7 @@ def test_no_program_is_started_with_a_secret(
         shown |= started.showing(programs, secrets)
     assert shown == {
         ("ipmitool", "-P", "fence_ipmilan"),
-        ("drbdsetup", "--shared-secret=", "drbdadm"),
+        ("drbdsetup-84", "--shared-secret=", "drbdadm"),  # of DRBD 9: drbdsetup
     }
 
 
