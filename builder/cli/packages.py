@@ -44,9 +44,9 @@ def check_packages(
     """
     from builder.packages.medium import read_source
     from builder.packages.resolve import resolve
-    from builder.plan.kickstart import PACKAGES
+    from builder.plan.packages import packages
 
-    wanted = sorted({*PACKAGES, *profile.install.packages, *_ALWAYS})
+    wanted = sorted({*packages(profile), *_ALWAYS})
     found = list(read_source(source)) if source is not None else []
     whole = bool(found)
     found += [extras.repository] if extras else []

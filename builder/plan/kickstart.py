@@ -16,18 +16,10 @@ from pykickstart.version import RHEL9, returnClassForVersion
 
 from builder.plan.bootmenu import installed_mark
 from builder.plan.disk import LINUX_RESERVED, UNFINISHED, os_partitions
+from builder.plan.packages import packages
 from builder.plan.trust import Leaf
 from builder.profile.model import NodeSection, Profile
 from firstboot.node import Pair, partition_uuid
-
-# What a node needs from the operating system for the steps the agent has today.
-PACKAGES = (
-    *("@core", "NetworkManager", "chrony", "firewalld", "iproute", "openssl"),
-    *("policycoreutils-python-utils", "python3"),
-    # libvirt of EL 9.3 and later has these apart: guests, leases, the door for the other node.
-    *("ksmtuned", "libvirt-client", "libvirt-daemon-driver-storage-core", "libvirt-daemon-kvm"),
-    *("libvirt-daemon-lock", "libvirt-daemon-plugin-lockd", "libvirt-daemon-proxy"),
-)
 
 # Where Anaconda has the medium that inst.stage2= names, be it a disc or a stick.
 MEDIUM_TREE = "file:///run/install/repo"
@@ -107,7 +99,7 @@ def render(
         partuuid=lambda node, name: partition_uuid(pair.id, node.name, name),
         # The first three fields of a GUID are little endian in a GPT (UEFI 2.10, appendix A).
         gpt_bytes=lambda node, name: UUID(partition_uuid(pair.id, node.name, name)).bytes_le.hex(),
-        packages=sorted({*PACKAGES, *profile.install.packages}, key=lambda p: (p[0] != "@", p)),
+        packages=packages(profile),
         languages=languages(profile.install.language),
         medium_tree=MEDIUM_TREE,
         web_repositories=web_repositories(profile),

@@ -10,41 +10,55 @@ import pytest
 from click.testing import CliRunner, Result
 
 from builder.cli import main
-from builder.plan.kickstart import PACKAGES, parse
+from builder.packages.known import home_of
+from builder.plan.kickstart import parse
 from builder.profile.load import load
+from tests.builder.wanted import COMPS, EXAMPLE, THERE
 from tests.media.sources import demo_source, el9_tree, master
 from tests.packages.rpms import Rpm, dnf, repository, run
 from tests.packages.test_extras import fingerprint, keyring, sign
 
 __all__ = ["demo_source", "keyring"]
 
-ROOT = Path(__file__).parents[2]
-COMPS = """<comps><group><id>core</id><name>Core</name><packagelist>
-<packagereq type="mandatory">bash</packagereq></packagelist></group></comps>"""
-THERE = [*(name for name in PACKAGES if not name.startswith("@")), "bash", "kernel"]
+
+REPOSITORIES = ("AppStream", "HighAvailability", "ResilientStorage", "ELRepo")
 
 
 def ksbuild(*arguments: "str | Path") -> Result:
     return CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
 
 
-@pytest.fixture(scope="module")
-def dvd(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def mastered(demo_source: Path, folder: Path, names: "list[str]") -> Path:
     """Laid out as an EL9 DVD: BaseOS, AppStream and the installer's own image are on it."""
-    folder = tmp_path_factory.mktemp("dvd")
     el9_tree(demo_source, folder / "tree")
     (folder / "tree/images/install.img").write_bytes(b"installer\n" * 1000)
-    repository(folder / "tree/BaseOS", [Rpm(name) for name in THERE[1:]], comps=COMPS)
-    repository(folder / "tree/AppStream", [Rpm(THERE[0]), Rpm("python3-lxml")])
+    repository(folder / "tree/BaseOS", [Rpm(name) for name in names[1:]], comps=COMPS)
+    repository(folder / "tree/AppStream", [Rpm(names[0]), Rpm("python3-lxml")])
     master(folder / "tree", folder / "dvd.iso")
     return folder / "dvd.iso"
 
 
-@pytest.fixture
-def extras(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def dvd(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that has what EL9's have: nothing of the cluster, and no DRBD."""
+    names = [name for name in THERE if not home_of(name)]
+    return mastered(demo_source, tmp_path_factory.mktemp("dvd"), names)
+
+
+@pytest.fixture(scope="module")
+def whole_dvd(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of somebody's own, with everything on it."""
+    return mastered(demo_source, tmp_path_factory.mktemp("whole"), THERE)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the DVD lacks."""
+    others = [Rpm(name) for name in THERE if home_of(name) and name != "pacemaker"]
     return repository(
-        tmp_path / "extras",
+        tmp_path_factory.mktemp("made") / "extras",
         [
+            *others,
             Rpm("pacemaker", requires=("libqb",)),
             Rpm("libqb", "2.0.8-1.el9", requires=("python3-lxml",)),
         ],
@@ -52,12 +66,19 @@ def extras(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def extras(made: Path, tmp_path: Path) -> Path:
+    """A copy of that, to be spoilt."""
+    return Path(shutil.copytree(made, tmp_path / "extras"))
+
+
+@pytest.fixture
 def profile(tmp_path: Path) -> Path:
-    """The example, with a wish that no DVD fulfils, and repositories that cannot be reached."""
-    text = (ROOT / "profiles/example.toml").read_text()
-    text = text.replace("https://repo.almalinux.org/", "https://127.0.0.1:9/")
+    """The example, with repositories that cannot be reached."""
+    text = EXAMPLE.read_text()
+    for host in ("repo.almalinux.org", "elrepo.org"):
+        text = text.replace(f"https://{host}/", "https://127.0.0.1:9/")
     path = tmp_path / "pair.toml"
-    path.write_text(text.replace("[install]", '[install]\npackages = ["pacemaker"]'))
+    path.write_text(text)
     return path
 
 
@@ -98,30 +119,30 @@ def test_no_network(profile: Path, extras: Path, dvd: Path, tmp_path: Path, name
     assert "inst.stage2=hd:LABEL=" in menu
     assert "rd.neednet" not in menu
     found = manifest_of(out)["extras"]
-    assert (found["packages"], found["network"]) == (2, False)
-    assert "2 extra packages" in ksbuild("inspect", out).stdout
+    count = len(list(extras.glob("*.rpm")))
+    assert (found["packages"], found["network"]) == (count, False)
+    assert f"{count} extra packages" in ksbuild("inspect", out).stdout
     again = ksbuild("plan", profile, "--against", out)
     assert again.exit_code == 0, again.output
 
 
 def test_a_dvd_is_installed_from_and_install_url_is_for_boot_media(
-    profile: Path, dvd: Path, tmp_path: Path
+    profile: Path, whole_dvd: Path, tmp_path: Path
 ) -> None:
     """What the check reads is what the kickstart names; nothing answers at install.url."""
-    text = profile.read_text().replace('packages = ["pacemaker"]', "")
-    head, _, tail = text.partition("repositories = [")
+    head, _, tail = profile.read_text().partition("repositories = [")
     profile.write_text(head + tail.partition("]\n")[2])
     url = load(profile).profile.install.url
     assert url
     assert not load(profile).profile.install.repositories
     out = tmp_path / "pair.iso"
-    said = ksbuild("iso", profile, "--source", dvd, "-o", out)
+    said = ksbuild("iso", profile, "--source", whole_dvd, "-o", out)
     assert (said.exit_code, said.stderr) == (0, ""), said.output
     assert "install.url is for a boot ISO" in said.stdout
     handler = parse(ksbuild("inspect", out, "--show", "ks.cfg").stdout)
     assert handler.url.url == "file:///run/install/repo"
     assert ksbuild("plan", profile, "--against", out).exit_code == 0
-    said = ksbuild("iso", profile, "--source", dvd, "--mode", "boot", "-o", out, "--force")
+    said = ksbuild("iso", profile, "--source", whole_dvd, "--mode", "boot", "-o", out, "--force")
     assert "the packages are not checked" in said.stderr, "the DVD's are not looked at"
     assert "install.url is for a boot ISO" not in said.stdout
     handler = parse(ksbuild("inspect", out, "--show", "ks.cfg").stdout)
@@ -139,11 +160,11 @@ def test_dnf_installs_from_what_is_on_the_medium(
     for name, place in places.items():
         words = ("xorriso", "-osirrox", "on", "-indev", out, "-extract", f"/{name}", place)
         run(*words)
-    found = dnf(tmp_path, places, ["pacemaker", *THERE])
+    found = dnf(tmp_path, places, THERE)
     assert found is not None
     assert {"pacemaker-1.0-1.noarch", "libqb-2.0.8-1.el9.noarch"} <= found
     del places["ksbuild-extras"]
-    assert dnf(tmp_path, places, ["pacemaker", *THERE]) is None
+    assert dnf(tmp_path, places, THERE) is None
 
 
 def test_what_is_still_missing_is_named(
@@ -175,7 +196,7 @@ def test_what_is_incomplete_still_asks_the_network(
     assert "the medium alone lacks: libqb, needed by pacemaker" in said.stderr
     assert "the installation needs no network" not in said.stdout
     text = ksbuild("inspect", out, "--show", "ks.cfg").stdout
-    assert [repo.name for repo in parse(text).repo.repoList] == ["AppStream", "ksbuild-extras"]
+    assert [repo.name for repo in parse(text).repo.repoList] == [*REPOSITORIES, "ksbuild-extras"]
     assert "https://127.0.0.1:9/" in text
     assert manifest_of(out)["extras"]["network"] is True
 
@@ -231,7 +252,7 @@ def test_boot_mode_has_them_too(profile: Path, extras: Path, dvd: Path, tmp_path
     said = ksbuild(*words, "-o", out)
     assert said.exit_code == 0, said.output
     assert "the installation needs no network" not in said.stdout
-    assert manifest_of(out)["extras"]["packages"] == 2
+    assert manifest_of(out)["extras"]["packages"] == len(list(extras.glob("*.rpm")))
     subprocess.run(
         ["xorriso", "-osirrox", "on", "-indev", out, "-extract", "/ksbuild-extras", tmp_path / "x"],
         check=True,
@@ -246,12 +267,13 @@ def test_boot_mode_has_them_too(profile: Path, extras: Path, dvd: Path, tmp_path
 def test_validate_counts_them(profile: Path, extras: Path, tmp_path: Path) -> None:
     """As files behind file: URLs are no web, all the packages are in the folder."""
     local(profile)
-    everything = repository(tmp_path / "all", [Rpm(name) for name in THERE], comps=COMPS)
+    everything = repository(tmp_path / "all", [Rpm(n) for n in THERE if not home_of(n)])
+    (tmp_path / "comps.xml").write_text(COMPS)
+    run("createrepo_c", "-q", "-g", tmp_path / "comps.xml", everything)
     assert ksbuild("validate", "--online", profile, "--extra-packages", everything).exit_code == 4
     for rpm in extras.glob("*.rpm"):
         shutil.copy(rpm, everything)
-    comps = tmp_path / "all-comps.xml"
-    run("createrepo_c", "-q", "-g", comps, everything)
+    run("createrepo_c", "-q", "-g", tmp_path / "comps.xml", everything)
     said = ksbuild("validate", "--online", profile, "--extra-packages", everything)
     assert said.exit_code == 4, "python3-lxml is on the DVD"
     assert "python3-lxml" in said.stderr

@@ -7,17 +7,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from builder.cli import main
-from builder.plan.kickstart import PACKAGES
+from tests.builder.wanted import COMPS, THERE, example_at
 from tests.media.sources import demo_source, el9_iso
 from tests.packages.rpms import Rpm, repository
 from tests.packages.webserver import Site, serving
 
 __all__ = ["demo_source", "el9_iso"]
-
-ROOT = Path(__file__).parents[2]
-COMPS = """<comps><group><id>core</id><name>Core</name><packagelist>
-<packagereq type="mandatory">bash</packagereq></packagelist></group></comps>"""
-THERE = [*(name for name in PACKAGES if not name.startswith("@")), "bash", "kernel"]
 
 
 def ksbuild(*arguments: "str | Path") -> Result:
@@ -38,12 +33,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 @pytest.fixture
 def profile(site: Site, tmp_path: Path) -> Path:
     """The example, installed from one repository on this machine."""
-    lines = (ROOT / "profiles/example.toml").read_text().splitlines(keepends=True)
-    text = "".join(line for line in lines if "AppStream" not in line)
     path = tmp_path / "pair.toml"
-    path.write_text(
-        text.replace("https://repo.almalinux.org/almalinux/9/BaseOS/x86_64/os/", site.url)
-    )
+    path.write_text(example_at(site.url))
     return path
 
 
@@ -52,9 +43,19 @@ def test_all_there(profile: Path) -> None:
     assert said.exit_code == 0, said.output
 
 
-def test_what_is_missing_is_named_with_its_home(profile: Path, el9_iso: Path) -> None:
-    text = profile.read_text().replace("[install]", '[install]\npackages = ["pacemaker"]')
-    profile.write_text(text)
+def without(site: Site, tmp_path: Path, *absent: str, instead: "tuple[Rpm, ...]" = ()) -> None:
+    """Serve a repository that lacks some packages, and has others instead."""
+    rpms = [*(Rpm(name) for name in THERE if name not in absent), *instead]
+    folder = repository(tmp_path / "poorer", rpms, comps=COMPS)
+    site.files.clear()
+    for path in (folder / "repodata").iterdir():
+        site.files[f"/repodata/{path.name}"] = path.read_bytes()
+
+
+def test_what_is_missing_is_named_with_its_home(
+    profile: Path, site: Site, el9_iso: Path, tmp_path: Path
+) -> None:
+    without(site, tmp_path, "pacemaker")
     said = ksbuild("validate", "--online", profile)
     assert said.exit_code == 4
     assert "packages: error: pacemaker" in said.stderr
@@ -70,6 +71,30 @@ def test_what_is_missing_is_named_with_its_home(profile: Path, el9_iso: Path) ->
     assert not output.exists()
     built = ksbuild("iso", profile, "--source", el9_iso, "-o", output, "--offline")
     assert built.exit_code == 0
+
+
+@pytest.mark.parametrize("kernel", ["5.14.0-687.5.3.el9_8", "5.14.0-503.11.1.el9_5"])
+def test_every_pair_has_its_kernel_and_its_drbd_looked_at(
+    profile: Path, site: Site, tmp_path: Path, kernel: str
+) -> None:
+    """ELRepo's kmod-drbd9x.spec: `kernel >= X`, `kernel-core-uname-r >= X`; nobody asked for it."""
+    built = "5.14.0-687.5.3.el9_8"
+    needs = (f"kernel >= {built}", f"kernel-core-uname-r >= {built}")
+    without(
+        site, tmp_path, "kernel", "kmod-drbd9x",
+        instead=(
+            Rpm("kernel", kernel, requires=("kernel-core",)),
+            Rpm("kernel-core", kernel, provides=(f"kernel-core-uname-r = {kernel}",)),
+            Rpm("kmod-drbd9x", "9.3.3-1.el9_8.elrepo", requires=needs),
+        ),
+    )  # fmt: skip
+    said = ksbuild("validate", "--online", profile)
+    if kernel == built:
+        assert said.exit_code == 0, said.output
+        return
+    assert said.exit_code == 4
+    pair = f"kmod-drbd9x-9.3.3-1.el9_8.elrepo.noarch was built for kernel {built}"
+    assert f"{pair}, and the kernel chosen is {kernel}" in said.stderr
 
 
 def test_out_of_reach(profile: Path, site: Site, el9_iso: Path) -> None:

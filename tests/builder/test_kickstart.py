@@ -15,6 +15,7 @@ from tests.builder.conftest import plan_of, planned
 from tests.builder.server import Server
 
 NODES = ["justinian", "julius"]
+REPOSITORIES = ["AppStream", "HighAvailability", "ResilientStorage", "ELRepo"]
 
 # Programs that lorax's runtime-cleanup.tmpl (rhel9-branch) removes from the installer.
 GONE = """
@@ -39,7 +40,7 @@ def test_the_installer_understands_what_was_meant(example: Plan, node: str) -> N
     )  # fmt: skip
     assert network.netmask == "255.255.252.0"
     assert handler.url.url == example.profile.install.url
-    assert [repo.name for repo in handler.repo.repoList] == ["AppStream"]
+    assert [repo.name for repo in handler.repo.repoList] == REPOSITORIES
     assert handler.rootpw.lock
     assert [key.key for key in handler.sshkey.sshUserList] == example.profile.access.ssh_keys
     assert "python3" in handler.packages.packageList
@@ -166,7 +167,7 @@ def test_optional_commands(root: Path, tmp_path: Path) -> None:
     handler = parse(plan_of(tmp_path / "p.toml").kickstarts["julius"])
     assert handler.url.url == "file:///run/install/repo"
     assert not handler.url.proxy
-    assert [repo.proxy for repo in handler.repo.repoList] == ["http://proxy.example:3128"]
+    assert [repo.proxy for repo in handler.repo.repoList] == ["http://proxy.example:3128"] * 4
     network = handler.network.network[0]
     assert (network.vlanid, network.mtu, network.bindto) == ("88", "9000", None)
     ada, eve = handler.user.userList
@@ -186,7 +187,7 @@ def test_a_dvd_installs_from_the_medium(root: Path, network: bool) -> None:
     handler = parse(made.either)
     assert handler.url.url == "file:///run/install/repo"
     assert not handler.url.proxy
-    assert [repo.name for repo in handler.repo.repoList] == ["AppStream"] * network
+    assert [repo.name for repo in handler.repo.repoList] == REPOSITORIES * network
     assert str(profile.install.url) not in made.either
     assert ("curl" in made.either) is network
     medium = Medium("DVD", False, "linuxefi", "initrdefi", stage2=True, dvd=True)

@@ -175,6 +175,9 @@ def test_a_repository_that_does_not_answer(server: Server, changed: Callable[...
     assert [line.split()[-1] for line in asked] == [
         f"{tree}/BaseOS/x86_64/os/repodata/repomd.xml",
         f"{tree}/AppStream/x86_64/os/repodata/repomd.xml",
+        f"{tree}/HighAvailability/x86_64/os/repodata/repomd.xml",
+        f"{tree}/ResilientStorage/x86_64/os/repodata/repomd.xml",
+        "https://elrepo.org/linux/elrepo/el9/x86_64/repodata/repomd.xml",
     ]
     assert all("--proxy http://proxy.example:3128 " in line for line in asked)
     server.refuses = ("curl",)
