@@ -6,17 +6,17 @@ from pathlib import Path
 from builder.errors import InputError
 from builder.packages.errors import RepositoryError
 from builder.packages.openpgp import key_fingerprints
-from builder.plan.kickstart import Key, Registration
+from builder.plan.kickstart import DISTRIBUTION, Key, Registration
 from builder.profile.model import Install, Profile, Repository
 
 
 def package_keys(folder: Path, profile: Profile) -> tuple[Key, ...]:
-    """The pinned keys, the distribution's first, each with the fingerprint the profile says.
+    """The files of pinned keys, the distribution's first.
 
-    Paths are relative to `folder`, the profile's own. Raises InputError when a key is missing, is
-    no OpenPGP key, or is another one.
+    Paths are relative to `folder`, the profile's own. Raises InputError when a file is missing,
+    holds no OpenPGP key, or one that the profile does not pin.
     """
-    places: list[tuple[str, Install | Repository]] = [("distribution", profile.install)]
+    places: list[tuple[str, Install | Repository]] = [(DISTRIBUTION, profile.install)]
     places += [(repository.name, repository) for repository in profile.install.repositories]
     return tuple(
         _key(folder / place.gpg_key, name, place.gpg_fingerprint)
@@ -25,18 +25,20 @@ def package_keys(folder: Path, profile: Profile) -> tuple[Key, ...]:
     )
 
 
-def _key(path: Path, name: str, pinned: str) -> Key:
+def _key(path: Path, name: str, pinned: list[str]) -> Key:
     text = _text(path, f"the key of {name}")
     try:
-        found = key_fingerprints(text.encode())
+        found = tuple(fingerprint.upper() for fingerprint in key_fingerprints(text.encode()))
     except RepositoryError as error:
         raise InputError(f"{path}: {error}", error.hint) from None
-    if pinned not in {fingerprint.upper() for fingerprint in found}:
+    # All of them become rpm's and dnf's, so one that nobody compared would be trusted, too.
+    if others := [fingerprint for fingerprint in found if fingerprint not in pinned]:
         raise InputError(
-            f"{path} holds the key {', '.join(found)}, the profile pins {pinned}",
-            "compare the fingerprint with the one the publisher shows on its own pages",
+            f"{path} holds the key {', '.join(others)}, the profile pins {', '.join(pinned)}",
+            "compare the fingerprint with the one the publisher shows on its own pages; "
+            "gpg_fingerprint may be a list",
         )
-    return Key(name, pinned, text)
+    return Key(name, found, text)
 
 
 def registration(folder: Path, profile: Profile) -> Registration | None:

@@ -27,15 +27,19 @@ def init(profile: Path, example: bool, hardware: tuple[Path, Path] | None, force
     if profile.exists() and not force:
         fail(REFUSED, f"{profile} is there already", "name another file, or add --force")
     with errors_worded():
+        lines: list[str] = []
         if example:
             text = _example()
         elif sys.stdin.isatty() or hardware:
-            text = _asked(hardware)
+            text, lines = _asked(hardware)
         else:
             raise click.UsageError("without a terminal give --example or --hardware")
         profile.write_text(text, encoding="utf-8")
+    click.echo(f"{profile} is written")
+    for line in lines:
+        click.echo(f"next: {line}")
     todo = "fill in what says FILL-IN, then: " if "FILL-IN" in text else ""
-    click.echo(f"{profile} is written\nnext: {todo}ksbuild validate {profile}")
+    click.echo(f"next: {todo}ksbuild validate {profile}")
 
 
 def _example() -> str:
@@ -48,11 +52,13 @@ def _example() -> str:
     return re.sub(r'^id = "[^"]*" *#.*$', f'id = "{uuid.uuid4()}"', text, flags=re.MULTILINE)
 
 
-def _asked(hardware: tuple[Path, Path] | None) -> str:
-    from builder.profile.new import Server, text
+def _asked(hardware: tuple[Path, Path] | None) -> tuple[str, list[str]]:
+    """The profile, and what its folder needs beside it."""
+    from builder.profile.new import Server, beside, text
 
     servers = [_described(path) for path in hardware] if hardware else [Server(), Server()]
-    return text(_answers(), servers)
+    answers = _answers()
+    return text(answers, servers), beside(answers)
 
 
 def _described(path: Path) -> "Server":
@@ -82,9 +88,8 @@ def _answers() -> "Answers":
     key = ask("File with your SSH public key", "~/.ssh/id_ed25519.pub")
     kinds = click.Choice(sorted(DISTRIBUTIONS))
     kind = click.prompt("Distribution", default="alma", type=kinds, err=True)
-    repositories = tuple((r.name, r.url) for r in DISTRIBUTIONS[kind].repositories)
     try:
         line = Path(key).expanduser().read_text(encoding="utf-8").strip()
     except OSError:
         line = "FILL-IN"
-    return Answers(pair, names, (first, second), gateway, line, repositories)
+    return Answers(pair, names, (first, second), gateway, line, DISTRIBUTIONS[kind])

@@ -77,7 +77,7 @@ def read_extras(
             "who signed the extra packages",
             err=True,
         )
-    return extra_packages(folder, [key.key_id for key in keys])
+    return extra_packages(folder, [key_id for key in keys for key_id in key.key_ids])
 
 
 def extras_worded(summary: "Mapping[str, Any]") -> "Iterator[str]":

@@ -23,6 +23,21 @@ class KnownRepository:
     url: str
     keys: tuple[Key, ...]
 
+    @property
+    def key_file(self) -> str:
+        """What init calls the file with its keys."""
+        return self.keys[0].url.rpartition("/")[2]
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """What may be in that file."""
+        return tuple(fingerprint for key in self.keys for fingerprint in key.fingerprints)
+
+    @property
+    def fetch(self) -> str:
+        """The command that makes that file."""
+        return f"curl -f {' '.join(key.url for key in self.keys)} > {self.key_file}"
+
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
@@ -31,6 +46,11 @@ class Distribution:
     family: str
     repositories: tuple[KnownRepository, ...]
     subscription: bool = False
+
+    @property
+    def open(self) -> tuple[KnownRepository, ...]:
+        """The repositories that answer everybody."""
+        return (ELREPO,) if self.subscription else self.repositories
 
 
 _NAMES = ("BaseOS", "AppStream", "HighAvailability", "ResilientStorage")

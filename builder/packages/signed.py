@@ -13,8 +13,8 @@ from builder.packages.openpgp import issuers
 
 _LEAD_BYTES = 96
 _LEAD, _HEADER = b"\xed\xab\xee\xdb", b"\x8e\xad\xe8\x01"
-# The two that %post asks for: RSAHEADER and SIGPGP. With DSA, EC or Ed25519 keys nobody signs EL9.
-_TAGS = (268, 1002)
+# What %post asks for: RSAHEADER. With DSA, EC or Ed25519 keys nobody signs EL9.
+_TAG = 268
 _BINARY = 7
 _MOST_BYTES = 1024 * 1024
 _HINT = "copy it again; rpm -K says more"
@@ -47,6 +47,6 @@ def _signatures(file: BinaryIO) -> list[bytes]:
         raise ValueError("it is cut short")
     found = []
     for tag, kind, offset, length in struct.iter_unpack(">IIII", index):
-        if tag in _TAGS and kind == _BINARY:
+        if tag == _TAG and kind == _BINARY:
             found.append(store[offset : offset + length])
     return found

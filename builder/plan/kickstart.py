@@ -18,8 +18,11 @@ from builder.plan.bootmenu import installed_mark
 from builder.plan.disk import LINUX_RESERVED, UNFINISHED, os_partitions
 from builder.plan.packages import packages
 from builder.plan.trust import Leaf
-from builder.profile.model import NodeSection, Profile
+from builder.profile.model import NodeSection, Profile, Repository
 from firstboot.node import Pair, partition_uuid
+
+# What the distribution's own key is called, beside the repositories'.
+DISTRIBUTION = "distribution"
 
 # Where Anaconda has the medium that inst.stage2= names, be it a disc or a stick.
 MEDIUM_TREE = "file:///run/install/repo"
@@ -39,16 +42,21 @@ class NodePayload:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A public key that packages are signed with: `text` is its ASCII armour."""
+    """A file of public keys that packages are signed with: `text` is its ASCII armour."""
 
     name: str
-    fingerprint: str
+    fingerprints: tuple[str, ...]
     text: str
 
     @property
-    def key_id(self) -> str:
+    def key_ids(self) -> list[str]:
         """What rpm shows of a signature: the fingerprint's last 16 digits."""
-        return self.fingerprint[-16:].lower()
+        return [fingerprint[-16:].lower() for fingerprint in self.fingerprints]
+
+    @property
+    def file(self) -> str:
+        """Its name in /etc/pki/rpm-gpg of a node."""
+        return f"RPM-GPG-KEY-ksbuild-{self.name}"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -103,6 +111,7 @@ def render(
         languages=languages(profile.install.language),
         medium_tree=MEDIUM_TREE,
         web_repositories=web_repositories(profile),
+        keys_of=lambda repository: keys_of(repository, payload.keys),
         payload=payload,
         extras=extras,
     )
@@ -139,6 +148,11 @@ def web_repositories(profile: Profile) -> list[str]:
     install = profile.install
     urls = [install.url, *(repository.url for repository in install.repositories)]
     return [url for url in urls if url is not None and url.startswith("http")]
+
+
+def keys_of(repository: Repository, keys: Sequence[Key]) -> list[Key]:
+    """The pinned keys that sign a repository: its own, else the distribution's, or none."""
+    return [key for name in (repository.name, DISTRIBUTION) for key in keys if key.name == name][:1]
 
 
 def parse(text: str) -> Any:

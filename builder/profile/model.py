@@ -19,7 +19,7 @@ from builder.profile.values import (
     ClusterName,
     CrossoverPorts,
     CryptHash,
-    Fingerprint,
+    Fingerprints,
     HostName,
     Interface,
     InterfaceName,
@@ -58,9 +58,9 @@ class Repository(Strict):
     url: Url
     """Where its repodata/ lies."""
     gpg_key: Text | None = None
-    """File with the public key its packages are signed with, beside the profile."""
-    gpg_fingerprint: Fingerprint | None = None
-    """That key's OpenPGP fingerprint; a key file with another one is refused."""
+    """File with the public keys its packages are signed with, beside the profile."""
+    gpg_fingerprint: Fingerprints | None = None
+    """That key's OpenPGP fingerprint, or a list; a file with any other key is refused."""
 
 
 class Install(Strict):
@@ -69,9 +69,9 @@ class Install(Strict):
     url: Url | None = None
     """The installation tree: the folder with .treeinfo and images/. A DVD brings its own."""
     gpg_key: Text | None = None
-    """File with the distribution's own public key, beside the profile."""
-    gpg_fingerprint: Fingerprint | None = None
-    """That key's OpenPGP fingerprint. With any key given, every package must be signed by one."""
+    """File with the distribution's own public keys, beside the profile."""
+    gpg_fingerprint: Fingerprints | None = None
+    """Its OpenPGP fingerprint, or a list. With any given, every package must be signed by one."""
     repositories: list[Repository] = []
     """Further repositories, as high availability, resilient storage and ELRepo."""
     packages: list[Package] = []

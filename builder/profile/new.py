@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from builder.packages.defaults import Distribution, KnownRepository
+
 FILL_IN = "FILL-IN"
+REGISTRATION = "registration.toml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ class Answers:
     addresses: tuple[str, str]
     gateway: str
     ssh_key: str
-    repositories: tuple[tuple[str, str], ...]  # name and URL, the installation tree's first
+    distribution: Distribution  # its installation tree is the first repository
 
 
 def server(description: str) -> Server:
@@ -65,7 +68,7 @@ def text(answers: Answers, servers: Sequence[Server]) -> str:
 name = {_quoted(answers.pair)}
 id = "{uuid.uuid4()}"     # this pair's own; never change it while the pair lives
 
-{_install(answers.repositories)}
+{_install(answers.distribution)}
 [access]
 ssh_keys = [{_quoted(answers.ssh_key)}]
 """
@@ -75,17 +78,46 @@ ssh_keys = [{_quoted(answers.ssh_key)}]
     return "\n".join(blocks)
 
 
-def _install(repositories: Sequence[tuple[str, str]]) -> str:
-    (_, url), *others = repositories
-    rows = "".join(
-        f"    {{ name = {_quoted(name)}, url = {_quoted(place)} }},\n" for name, place in others
-    )
+def beside(answers: Answers) -> list[str]:
+    """What to put beside the profile, each as a command to type or in words."""
+    distribution = answers.distribution
+    commands = [known.fetch for known in (distribution.repositories[0], *distribution.open)]
+    if distribution.subscription:
+        commands.append(f"put organization and activation_key into {REGISTRATION}, chmod 600")
+    return list(dict.fromkeys(commands))
+
+
+def _install(distribution: Distribution) -> str:
+    """Every key pinned that is known; %post then wants all packages signed by one of them."""
+    tree = distribution.repositories[0]
+    others = distribution.open if distribution.subscription else distribution.open[1:]
+    if distribution.subscription:
+        first = (
+            f'registration_file = "{REGISTRATION}"    # organization = ..., activation_key = ...'
+        )
+    else:
+        first = f"url = {_quoted(tree.url)}"
+    rows = "".join(f"    {_repository(each, tree)},\n" for each in others)
     return f"""\
 [install]
-url = {_quoted(url)}
+{first}
+gpg_key = {_quoted(tree.key_file)}    # {tree.fetch}
+gpg_fingerprint = {_pins(tree)}
 repositories = [
 {rows}]
 """
+
+
+def _repository(known: KnownRepository, tree: KnownRepository) -> str:
+    pairs = {"name": _quoted(known.name), "url": _quoted(known.url)}
+    if known.keys != tree.keys:
+        pairs |= {"gpg_key": _quoted(known.key_file), "gpg_fingerprint": _pins(known)}
+    return "{ " + ", ".join(f"{key} = {value}" for key, value in pairs.items()) + " }"
+
+
+def _pins(known: KnownRepository) -> str:
+    pins = [_quoted(fingerprint) for fingerprint in known.fingerprints]
+    return pins[0] if len(pins) == 1 else f"[{', '.join(pins)}]"
 
 
 def _node(answers: Answers, number: int, found: Server) -> str:

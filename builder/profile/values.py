@@ -97,6 +97,10 @@ def _fingerprint(value: str) -> str:
     return plain
 
 
+def _one_or_more(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 def _time_zone(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+){0,2}", value):
         raise ValueError("not a time zone such as Europe/Berlin")
@@ -130,6 +134,15 @@ CryptHash = Annotated[str, AfterValidator(_crypt_hash)]
 SshKey = Annotated[str, AfterValidator(_ssh_key)]
 Static = Annotated[bool, AfterValidator(_static)]
 Fingerprint = Annotated[str, AfterValidator(_fingerprint)]
+Fingerprints = Annotated[
+    list[Fingerprint],
+    Field(min_length=1, max_length=8),
+    BeforeValidator(
+        _one_or_more,
+        json_schema_input_type=Annotated[list[Fingerprint], Field(min_length=1, max_length=8)]
+        | Fingerprint,
+    ),
+]
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Url = Annotated[Text, Field(pattern=r"^(?:https?|file)://[^\s\"'\\@]+$")]
 WebUrl = Annotated[Text, Field(pattern=r"^https?://[^\s\"'\\@]+$")]

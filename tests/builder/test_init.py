@@ -10,6 +10,7 @@ from passlib.hash import sha512_crypt
 
 from builder.cli import main
 from builder.introduction import load_or_make
+from builder.packages.defaults import DISTRIBUTIONS
 from builder.profile.load import load
 from builder.profile.problems import ProfileError
 
@@ -78,6 +79,14 @@ def test_from_two_described_servers(tmp_path: Path) -> None:
     names = [repository.name for repository in made.install.repositories]
     assert names == ["AppStream", "HighAvailability", "ResilientStorage", "ELRepo"]
     assert "rocky" in (made.install.url or "")
+    rocky = ["21CB256AE16FC54C6E652949702D426D350D275D"]
+    assert made.install.gpg_fingerprint == rocky
+    key_file = "RPM-GPG-KEY-Rocky-9"
+    assert made.install.gpg_key == key_file
+    assert (
+        f"next: curl -f https://dl.rockylinux.org/pub/rocky/{key_file} > {key_file}\n"
+        in said.output
+    )
     assert made.node[0].uplink.ports == ["00:25:B3:22:D9:0C"]
     assert made.node[0].crossover.ports == ["00:25:B3:22:D9:0D"], "the port without carrier is out"
     assert made.node[1].disk.wwn == "0x600508b1001cCZC1"
@@ -88,7 +97,12 @@ def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:
     from builder.profile.new import Answers, Server, text
 
     answers = Answers(
-        "p", ("a", "b"), ("10.0.0.1/24", "10.0.0.2/24"), "10.0.0.9", "FILL-IN", (("x", "x"),)
+        "p",
+        ("a", "b"),
+        ("10.0.0.1/24", "10.0.0.2/24"),
+        "10.0.0.9",
+        "FILL-IN",
+        DISTRIBUTIONS["alma"],
     )
     profile = tmp_path / "p.toml"
     profile.write_text(text(answers, [Server(), Server()]))
@@ -96,6 +110,37 @@ def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:
         load(profile)
     keys = {problem.key for problem in caught.value.problems}
     assert {"access.ssh_keys[0]", "node[0].uplink.ports[0]", "node[1].fencing[0].address"} <= keys
+
+
+@pytest.mark.parametrize("kind", sorted(DISTRIBUTIONS))
+def test_known_keys_are_pinned_for_every_distribution(kind: str, tmp_path: Path) -> None:
+    from builder.profile.new import Answers, Server, beside, text
+
+    distribution = DISTRIBUTIONS[kind]
+    key = "ssh-ed25519 " + "A" * 68
+    names, addresses = ("a", "b"), ("10.0.0.1/24", "10.0.0.2/24")
+    answers = Answers("p", names, addresses, "10.0.0.9", key, distribution)
+    servers = [
+        Server(
+            f"S{n}",
+            f"00:25:B3:22:D9:{n}0",
+            (f"00:25:B3:22:D9:{n}1",),
+            disk=f'serial = "D{n}"',
+            bmc=f"10.0.0.{n}1",
+        )
+        for n in (1, 2)
+    ]
+    profile = tmp_path / "p.toml"
+    profile.write_text(text(answers, servers))
+    install = load(profile).profile.install
+    assert install.gpg_fingerprint == list(distribution.repositories[0].fingerprints)
+    elrepo = install.repositories[-1]
+    assert (elrepo.name, len(elrepo.gpg_fingerprint or [])) == ("ELRepo", 2)
+    assert all("cdn.redhat.com" not in repository.url for repository in install.repositories)
+    assert (install.url is None) is (kind == "rhel")
+    assert (install.registration_file is not None) is (kind == "rhel")
+    wanted = {install.gpg_key, elrepo.gpg_key}
+    assert {line.rpartition("> ")[2] for line in beside(answers) if " > " in line} == wanted
 
 
 @pytest.mark.parametrize("content", ["", "[server]\nserial = 'x'", "not toml ["])

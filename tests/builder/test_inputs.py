@@ -43,7 +43,7 @@ def profile(fingerprint: str) -> Profile:
 def test_a_pinned_key(tmp_path: Path, key: tuple[str, str]) -> None:
     (tmp_path / "key.asc").write_text(key[1])
     (found,) = package_keys(tmp_path, profile(key[0]))
-    assert (found.name, found.fingerprint, found.text) == ("distribution", *key)
+    assert (found.name, found.fingerprints, found.text) == ("distribution", (key[0],), key[1])
 
 
 def test_another_key_is_refused(tmp_path: Path, key: tuple[str, str]) -> None:

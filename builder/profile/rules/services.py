@@ -94,7 +94,7 @@ def _survives_power_loss(node: NodeSection) -> bool:
 
 def source(profile: Profile) -> Iterator[Problem]:
     """Repositories have names of their own, and keys are pinned everywhere or nowhere."""
-    names: set[str] = set()
+    names = {"distribution"}  # what the key of install itself is filed under
     pinned: list[tuple[KeyPath, Install | Repository]] = [(("install",), profile.install)]
     for i, repository in enumerate(profile.install.repositories):
         path: KeyPath = ("install", "repositories", i)
