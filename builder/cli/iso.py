@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: PROFILE[-NODE].iso")
 @click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/ beside it.")
 @click.option("--md5", type=click.Choice(["implant", "drop"]), default="implant", help="For patch.")
-@click.option("--sha256", help="Checksum of a downloaded source.")
+@click.option("--sha256", help="Checksum of the source.")
 @click.option("--checksum-file", help="The distribution's CHECKSUM: a file or an https address.")
 @click.option("--no-verify-source", is_flag=True, help="Take a download without a checksum.")
 @EXTRA_PACKAGES

@@ -11,9 +11,15 @@ def source_path(
 ) -> Path:
     """The source as a file; one with an address is downloaded once and kept.
 
+    A file is compared with a checksum where one is given.
+
     Raises SourceError when it cannot be had, or is not what its checksum says.
     """
     if "://" not in source:
+        if sha256 is not None or checksum_file is not None:
+            from builder.media.download import check
+
+            check(Path(source), _cache(), sha256=sha256, checksum_file=checksum_file)
         return Path(source)
     from builder.media.download import fetch
 

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 
+from builder.media.checksums import checksum_of
 from builder.media.errors import SourceError
 
 Progress = Callable[[int, int], None]
@@ -130,14 +131,17 @@ def fetch(
     return target
 
 
-def checksum_of(text: str, name: str) -> str | None:
-    """Find a file's SHA-256 in a CHECKSUM file, as BSD's or GNU's tools write it."""
-    bsd = re.compile(rf"SHA256 \({re.escape(name)}\) = ([0-9a-fA-F]{{64}})\s*")
-    gnu = re.compile(rf"([0-9a-fA-F]{{64}}) [ *](?:\./)?{re.escape(name)}\s*")
-    for line in text.splitlines():
-        if match := bsd.fullmatch(line) or gnu.fullmatch(line):
-            return match[1].lower()
-    return None
+def check(
+    path: Path, cache: Path, *, sha256: str | None = None, checksum_file: str | Path | None = None
+) -> None:
+    """Compare a file that is here already with a checksum, where one is given.
+
+    Raises SourceError for another file, OSError where it or a local `checksum_file` can't be read.
+    """
+    expected = _expected(requests.Session(), str(path), sha256, checksum_file, cache)
+    if expected not in (None, found := _sha256(path) if expected else ""):
+        what = f"{path} has the wrong checksum: {expected} expected, {found} found"
+        raise SourceError(what, "compare it with the distribution's page; then download it again")
 
 
 def _expected(
@@ -152,19 +156,23 @@ def _expected(
     name = _basename(url)
     found = checksum_of(_checksums(session, place, cache), name)
     if found is None:
-        where = place if isinstance(place, Path) else shown(place)
+        where = shown(str(place)) if _on_the_web(place) else place
         raise SourceError(f"{where} has no SHA-256 of {name}", "is it the same release's?")
     return found
 
 
 def _checksums(session: requests.Session, place: str | Path, cache: Path) -> str:
-    if isinstance(place, Path):
-        return place.read_text("utf-8", "replace")
+    if not _on_the_web(place):
+        return Path(place).read_text("utf-8", "replace")
     # Itself it is proven by TLS only, and not kept: the list changes with every release.
-    file = fetch(place, cache, verify=False, session=session, most=_MOST_CHECKSUMS)
+    file = fetch(str(place), cache, verify=False, session=session, most=_MOST_CHECKSUMS)
     text = file.read_text("utf-8", "replace")
     file.unlink()
     return text
+
+
+def _on_the_web(place: str | Path) -> bool:
+    return "://" in str(place)
 
 
 def _sha256(path: Path) -> str:

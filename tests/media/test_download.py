@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from builder.media import download
-from builder.media.download import checksum_of, fetch, shown
+from builder.media.checksums import checksum_of
+from builder.media.download import fetch, shown
 from builder.media.errors import SourceError
 from tests.packages.webserver import Handler, Site, certificate, serving
 
