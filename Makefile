@@ -15,8 +15,9 @@ help:  ## show this list
 setup:  ## make .venv from the hash-locked lists (never escalates)
 	@./setup.sh run
 
-iso: $(DEMO) setup  ## build OUT from PROFILE= and SOURCE= (default: the demonstration source)
-	@$(BIN)/ksbuild iso $(PROFILE) --source $(SOURCE) --output $(OUT) --force
+iso: $(DEMO) setup  ## build OUT from PROFILE= and SOURCE= with SHA256= or CHECKSUM= (default: a demonstration)
+	@mkdir -p $(dir $(OUT)) && $(BIN)/ksbuild iso $(PROFILE) --source $(SOURCE) --output $(OUT) \
+	  $(if $(SHA256),--sha256 $(SHA256)) $(if $(CHECKSUM),--checksum-file $(CHECKSUM)) $(if $(DEMO),--force)
 
 build/demo-source.iso: $(wildcard builder/demo/*)
 	@mkdir -p build && ./setup.sh demo && $(BIN)/ksbuild demo-source --output $@ --force
