@@ -1,5 +1,6 @@
 """ksbuild validate"""
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ from builder.cli.outcome import PROFILE, SOURCE, errors_worded, fail, result, sa
 from builder.cli.packages import EXTRA_PACKAGES, check_packages, read_extras, say_packages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from builder.media.source import Source
     from builder.profile.model import Profile
     from builder.profile.problems import Problem
 
@@ -24,9 +28,20 @@ if TYPE_CHECKING:
 )
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @click.option("--online", is_flag=True, help="Ask the repositories for every package, too.")
+@click.option(
+    "--source",
+    metavar="ISO",
+    type=click.Path(path_type=Path),
+    help="The EL9 ISO to be: what is on it is looked for nowhere else.",
+)
 @EXTRA_PACKAGES
-def validate(profile: Path, form: str, online: bool, folder: Path | None) -> None:
-    """Check PROFILE and say every mistake at once."""
+def validate(
+    profile: Path, form: str, online: bool, source: Path | None, folder: Path | None
+) -> None:
+    """Check PROFILE and say every mistake at once.
+
+    With --online or --source every package of the installation is looked for as well.
+    """
     from builder.profile.load import load
     from builder.profile.problems import ProfileError
 
@@ -48,19 +63,39 @@ def validate(profile: Path, form: str, online: bool, folder: Path | None) -> Non
             what = f"{profile}: {len(problems)} problem(s)"
             fail(PROFILE, what, f"ksbuild explain {problems[0].code}")
         raise SystemExit(PROFILE)
-    if online or folder:
+    if online or folder or source:
         with errors_worded():
-            _packages(profile.parent, checked.profile, folder, online=online)
+            _packages(profile.parent, checked.profile, source, folder, online=online)
     if form == "text":
         click.echo(f"{profile}: pair {name} is valid")
 
 
-def _packages(beside: Path, profile: "Profile", folder: Path | None, *, online: bool) -> None:
+def _packages(
+    beside: Path, profile: "Profile", iso: Path | None, folder: Path | None, *, online: bool
+) -> None:
     from builder.inputs import package_keys
 
     extras = read_extras(package_keys(beside, profile), folder)
-    if online and say_packages(check_packages(profile, None, extras)):
-        fail(SOURCE, "not everything can be installed", "add what the hints name")
+    with _opened(iso) as source:
+        if source is None and not online:
+            return
+        problems = check_packages(profile, source, extras, network=False) if source else []
+        if online and (source is None or any(problem.fatal for problem in problems)):
+            problems = check_packages(profile, source, extras)
+        if say_packages(problems, source.release if source else ""):
+            hint = "add what the hints name" + ("" if online else ", or look there, too: --online")
+            fail(SOURCE, "not everything can be installed", hint)
+
+
+@contextlib.contextmanager
+def _opened(iso: Path | None) -> "Iterator[Source | None]":
+    from builder.media.source import open_source
+
+    if iso is None:
+        yield None
+        return
+    with open_source(iso) as source:
+        yield source
 
 
 @click.command()

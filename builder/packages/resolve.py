@@ -77,6 +77,7 @@ def _meant(index: Index, line: str) -> list[Capability]:
     if line not in index.by_name and architecture in ("x86_64", "noarch", "i686"):
         line = name
     name, *version = line.rsplit("-", 2)
-    if line not in index.by_name and name in index.by_name:
+    # (kmod-drbd9x is no version of kmod)
+    if line not in index.by_name and name in index.by_name and version[0][:1].isdigit():
         return [Capability(name, "EQ", "-".join(version))]
     return [Capability(line)]

@@ -67,7 +67,8 @@ def test_another_file_is_refused(
     wrong = digest[::-1]
     listed = checksums(tmp_path / "CHECKSUM", wrong)
     site.files["/CHECKSUM"] = listed.read_bytes()
-    value = {"--sha256": wrong, "--checksum-file": listed}.get(told, f"{site.url}/CHECKSUM")
+    values = {"--sha256": wrong, "--checksum-file": str(listed)}
+    value = values.get(told, f"{site.url}/CHECKSUM")
     place = source if how == "file" else f"{site.url}/{NAME}"
     out = tmp_path / "pair.iso"
     said = ksbuild("iso", profile, "--source", place, told.rsplit(maxsplit=1)[-1], value, "-o", out)

@@ -282,3 +282,12 @@ def test_words(tmp_path: Path) -> None:
 )
 def test_homes(name: str, home: str) -> None:
     assert home_of(name) == home
+
+
+def test_a_name_with_a_dash_is_no_version(tmp_path: Path) -> None:
+    """kmod-drbd9x where there is only kmod: its own repository is named."""
+    folder = repository(tmp_path / "r", [R("kmod", "28-10")])
+    (problem,) = resolve([read_folder(folder)], ["kmod", "kmod-drbd9x"]).problems
+    assert (problem.kind, problem.home) == ("missing", "ELRepo")
+    assert problem.text.startswith("kmod-drbd9x, wanted")
+    assert not resolve([read_folder(folder)], ["kmod-28-10", "kmod-28"]).problems
