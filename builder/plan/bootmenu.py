@@ -120,16 +120,24 @@ def _network(profile: Profile, nodes: tuple[NodeSection, ...]) -> Iterator[str]:
     """The uplink for dracut, so that it is up before %pre asks the repositories.
 
     Of several, NetworkManager uses the one whose port is there; it takes a MAC with dashes for an
-    interface (nm-initrd-generator). A tagged uplink comes up later, by the kickstart's own line.
+    interface (nm-initrd-generator), but not for what a VLAN lies on: that port gets a name.
+    Anaconda calls the VLAN of the kickstart's line the same (its modules/network/kickstart.py).
     Nothing waits for a network that nothing is fetched from.
     """
-    install = profile.install
+    install, vlan = profile.install, profile.uplink.vlan
     fetched = install.url or install.repositories or install.registration_file
-    if profile.pair.platform != "el9" or profile.uplink.vlan is not None or not fetched:
+    if profile.pair.platform != "el9" or not fetched:
         return
     yield "rd.neednet=1"
-    for node in nodes:
+    for number, node in enumerate(profile.node, start=1):
+        if node not in nodes:
+            continue
+        mac = node.uplink.ports[0].lower()
+        device = mac.replace(":", "-")
+        if vlan is not None:
+            port, device = f"ksup{number}", f"ksup{number}.{vlan}"
+            yield f"ifname={port}:{mac}"
+            yield f"vlan={device}:{port}"
         interface = ipaddress.IPv4Interface(node.uplink.address)
-        mac = node.uplink.ports[0].lower().replace(":", "-")
-        yield f"ip={interface.ip}::{node.uplink.gateway}:{interface.netmask}::{mac}:none"
+        yield f"ip={interface.ip}::{node.uplink.gateway}:{interface.netmask}::{device}:none"
     yield from sorted({f"nameserver={server}" for node in nodes for server in node.uplink.dns})

@@ -53,13 +53,9 @@ CODES: dict[str, tuple[str, str]] = {
     "KS124": ("a user stands twice", "Names of accounts are used once; root has its own keys."),
     "KS125": (
         "an interface name is taken",
-        "br0, bond0, uplink and lo are used by ksbuild itself.",
+        "br0, bond0, uplink, ksup1, ksup2 and lo are used by ksbuild itself.",
     ),
     "KS126": ("a VLAN is in use", "One bridge for each VLAN; the uplink's own is br0's."),
-    "KS127": (
-        "a tagged uplink and repositories on the network",
-        "The installer brings the tagged uplink up only after %pre has asked the repositories.",
-    ),
     "KS130": (
         "no fence device",
         "Both nodes write to one file system. If one is lost the other must be sure that it is\n"

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 from builder.profile.model import Profile
 from builder.profile.positions import KeyPath
-from builder.profile.problems import WARNING, Problem
+from builder.profile.problems import Problem
 
-_TAKEN = {"br0", "bond0", "uplink", "lo"}
+_TAKEN = {"br0", "bond0", "uplink", "lo", "ksup1", "ksup2"}  # the last two: a tagged uplink's ports
 
 
 def crossover(profile: Profile) -> Iterator[Problem]:
@@ -86,17 +86,4 @@ def _ends(path: KeyPath, addresses: list[str]) -> Iterator[Problem]:
         yield Problem("KS113", path, "both nodes have this address")
 
 
-def tagged(profile: Profile) -> Iterator[Problem]:
-    """A tagged uplink is not up before %pre, which asks the repositories."""
-    urls = [profile.install.url, *(r.url for r in profile.install.repositories)]
-    if profile.uplink.vlan is not None and any(u and u.startswith("http") for u in urls):
-        yield Problem(
-            "KS127",
-            ("uplink", "vlan"),
-            "the installer cannot reach a repository over a tagged uplink yet",
-            "make it the port's native VLAN for the installation, or install from a DVD alone",
-            severity=WARNING,
-        )
-
-
-RULES = (crossover, uplinks, overlaps, bridges, tagged)
+RULES = (crossover, uplinks, overlaps, bridges)
