@@ -42,8 +42,10 @@ def check_packages(
     Asks the source's own repositories and the extra packages, then, with `network`, install.url
     and install.repositories. Raises RepositoryError when one of them cannot be read.
     """
+    from builder.packages.known import unread
     from builder.packages.medium import read_source
     from builder.packages.resolve import resolve
+    from builder.plan.kickstart import subscribed
     from builder.plan.packages import packages
 
     wanted = sorted({*packages(profile), *_ALWAYS})
@@ -51,7 +53,8 @@ def check_packages(
     whole = bool(found)
     found += [extras.repository] if extras else []
     found += _on_the_web(profile, tree=not whole) if network else []
-    return list(resolve(found, wanted).problems)
+    problems = list(resolve(found, wanted).problems)
+    return unread(problems, subscribed(profile)) if network else problems
 
 
 def read_extras(

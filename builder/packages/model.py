@@ -63,8 +63,9 @@ class Problem:
     """Why something wanted cannot be installed as wanted.
 
     `kind` is stable: missing, group, modular, excluded, conflict, kernel-pair are errors;
-    obsoleted and kernel-release are what to know about something that can be installed. `home` is
-    the repository that what is missing lives in, "" where that is not known.
+    obsoleted and kernel-release are what to know about something that can be installed, unread is
+    what could not be looked at. `home` is the repository that what is missing lives in, "" where
+    that is not known.
     """
 
     kind: str
@@ -75,7 +76,7 @@ class Problem:
     @property
     def fatal(self) -> bool:
         """Whether the installer would stop, or install what does not work."""
-        return self.kind not in ("obsoleted", "kernel-release")
+        return self.kind not in ("obsoleted", "kernel-release", "unread")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import tempfile
 from typing import BinaryIO, cast
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -16,6 +17,8 @@ from builder.packages.model import Repository
 _TIMEOUT = (10, 60)
 _IN_MEMORY = 8 * 1024 * 1024
 _CHUNK = 256 * 1024
+_RED_HAT = "cdn.redhat.com"
+_BY_ID = "give install.registration_file, and the repository's id as its name, without url"
 _CHECK = "check the URL and the network; it has to be the folder that holds repodata/"
 
 
@@ -37,6 +40,8 @@ def read_url(
     place = shown(url)
     if not url.startswith(("https://", "http://")):
         raise RepositoryError(f"{place} is no http or https URL", _CHECK)
+    if session is None and urlsplit(url).hostname == _RED_HAT:
+        raise RepositoryError(f"{place} answers only systems that are registered", _BY_ID)
     opened = session or _patient_session()
 
     def opener(inner: str) -> BinaryIO:

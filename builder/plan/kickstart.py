@@ -111,6 +111,7 @@ def render(
         languages=languages(profile.install.language),
         medium_tree=MEDIUM_TREE,
         web_repositories=web_repositories(profile),
+        subscribed=subscribed(profile),
         keys_of=lambda repository: keys_of(repository, payload.keys),
         payload=payload,
         extras=extras,
@@ -148,6 +149,11 @@ def web_repositories(profile: Profile) -> list[str]:
     install = profile.install
     urls = [install.url, *(repository.url for repository in install.repositories)]
     return [url for url in urls if url is not None and url.startswith("http")]
+
+
+def subscribed(profile: Profile) -> list[str]:
+    """Ids of the repositories that only a registered system reaches."""
+    return [each.name for each in profile.install.repositories if each.url is None]
 
 
 def keys_of(repository: Repository, keys: Sequence[Key]) -> list[Key]:
@@ -195,7 +201,7 @@ def _compare(handler: Any, text: str, nodes: Sequence[NodeSection]) -> None:
 
 def _compare_repositories(handler: Any, profile: Profile, extras: str) -> None:
     """Anaconda is told of each repository, where it is, and of no other."""
-    meant = {repository.name: repository.url for repository in profile.install.repositories}
+    meant = {repository.name: repository.url or "" for repository in profile.install.repositories}
     if extras:
         meant[extras] = f"{MEDIUM_TREE}/{extras}"
     if {repo.name: repo.baseurl for repo in handler.repo.repoList} != meant:

@@ -84,4 +84,9 @@ CODES: dict[str, tuple[str, str]] = {
         "With any key pinned, every installed package must be signed by one of the pinned keys:\n"
         "the distribution's own belongs to them.",
     ),
+    "KS143": (
+        "a repository without a url",
+        "Red Hat's own repositories are named by their ids alone, such as\n"
+        "rhel-9-for-x86_64-highavailability-rpms: the registration with Red Hat brings them.",
+    ),
 }

@@ -55,8 +55,8 @@ class Repository(Strict):
 
     name: RepositoryName
     """Its name, as dnf shows it."""
-    url: Url
-    """Where its repodata/ lies."""
+    url: Url | None = None
+    """Where its repodata/ lies; without one, `name` is the id of one that a registration brings."""
     gpg_key: Text | None = None
     """File with the public keys its packages are signed with, beside the profile."""
     gpg_fingerprint: Fingerprints | None = None

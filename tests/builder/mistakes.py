@@ -165,6 +165,12 @@ MISTAKES = [
         "KS142]: install: a repository's key is pinned, the distribution's own is not",
     ),
     (
+        '{ name = "AppStream", url = "https://repo.almalinux.org/almalinux/9/AppStream/x86_64/os/" }',
+        '{ name = "AppStream" }',
+        '{ name = "AppStream"',
+        "KS143]: install.repositories[0]: AppStream has no url, and only a registration",
+    ),
+    (
         'servers = ["ntp.example.org"]',
         'servers = ["ntp example"]',
         '"ntp example"',

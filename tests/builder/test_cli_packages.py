@@ -1,5 +1,6 @@
 """Every package is looked for before the installer has to: repositories that lack some, or all."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from builder.cli import main
+from builder.packages.known import home_of
 from tests.builder.wanted import COMPS, THERE, example_at
 from tests.media.sources import demo_source, el9_iso
 from tests.packages.rpms import Rpm, repository
@@ -95,6 +97,56 @@ def test_every_pair_has_its_kernel_and_its_drbd_looked_at(
     assert said.exit_code == 4
     pair = f"kmod-drbd9x-9.3.3-1.el9_8.elrepo.noarch was built for kernel {built}"
     assert f"{pair}, and the kernel chosen is {kernel}" in said.stderr
+
+
+IDS = [f"rhel-9-for-x86_64-{name}-rpms" for name in ("highavailability", "resilientstorage")]
+
+
+def registered(profile: Path, *ids: str) -> None:
+    """With Red Hat's repositories, which nobody can read from here."""
+    rows = "".join(f'    {{ name = "{id_}" }},\n' for id_ in ids)
+    text = profile.read_text().replace("repositories = [\n", f"repositories = [\n{rows}")
+    profile.write_text(text.replace("[install]", '[install]\nregistration_file = "rhsm"'))
+
+
+@pytest.mark.parametrize("ids", [IDS, IDS[1:]])
+def test_what_only_a_registered_system_can_read_is_said_and_not_called_missing(
+    profile: Path, site: Site, tmp_path: Path, ids: "list[str]"
+) -> None:
+    """ResilientStorage has the packages of HighAvailability as well."""
+    absent = {name for name in THERE if home_of(name) in ("HighAvailability", "ResilientStorage")}
+    without(site, tmp_path, *absent)
+    registered(profile, *ids)
+    said = ksbuild("validate", "--online", profile)
+    assert said.exit_code == 0, said.output
+    (line,) = (line for line in said.stderr.splitlines() if line.startswith("packages: "))
+    reason = "not looked at, for they answer registered systems alone"
+    assert line.startswith(f"packages: warning: {reason}: {', '.join(ids)}; taken to be there: ")
+    assert set(line.rpartition(": ")[2].split(", ")) == absent
+    assert f"dnf repoquery --repoid={ids[0]}" in said.stderr
+
+
+def test_what_lives_elsewhere_is_missing_all_the_same(
+    profile: Path, site: Site, tmp_path: Path
+) -> None:
+    without(site, tmp_path, "dlm", "drbd9x-utils")
+    registered(profile, IDS[0])
+    said = ksbuild("validate", "--online", profile)
+    assert said.exit_code == 4
+    missing = re.findall(r"packages: error: ([\w-]+),", said.stderr)
+    assert missing == ["dlm", "drbd9x-utils"], "dlm is not in HighAvailability"
+
+
+def test_red_hats_own_addresses_are_refused_with_the_way_out(profile: Path) -> None:
+    text = profile.read_text().replace(
+        "repositories = [\n",
+        'repositories = [\n    { name = "HA", url = "https://cdn.redhat.com/content/x/os/" },\n',
+    )
+    profile.write_text(text)
+    said = ksbuild("validate", "--online", profile)
+    assert said.exit_code == 4
+    assert "cdn.redhat.com/content/x/os/ answers only systems that are registered" in said.stderr
+    assert "the repository's id as its name, without url" in said.stderr
 
 
 def test_out_of_reach(profile: Path, site: Site, el9_iso: Path) -> None:

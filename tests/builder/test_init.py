@@ -136,7 +136,10 @@ def test_known_keys_are_pinned_for_every_distribution(kind: str, tmp_path: Path)
     assert install.gpg_fingerprint == list(distribution.repositories[0].fingerprints)
     elrepo = install.repositories[-1]
     assert (elrepo.name, len(elrepo.gpg_fingerprint or [])) == ("ELRepo", 2)
-    assert all("cdn.redhat.com" not in repository.url for repository in install.repositories)
+    ids = [each.name for each in install.repositories if each.url is None]
+    theirs = [f"rhel-9-for-x86_64-{n}-rpms" for n in ("highavailability", "resilientstorage")]
+    assert ids == (theirs if kind == "rhel" else [])
+    assert all("cdn.redhat.com" not in (each.url or "") for each in install.repositories)
     assert (install.url is None) is (kind == "rhel")
     assert (install.registration_file is not None) is (kind == "rhel")
     wanted = {install.gpg_key, elrepo.gpg_key}

@@ -12,6 +12,7 @@ from builder.plan import Plan, bootmenu, kickstart
 from builder.plan.bootmenu import Medium
 from builder.plan.kickstart import KickstartError, parse
 from builder.profile.load import load
+from builder.profile.model import Repository
 from builder.resources import templates
 from tests.builder.conftest import plan_of, planned
 from tests.builder.server import Server
@@ -209,6 +210,42 @@ def test_registration_and_pinned_keys(root: Path) -> None:
     assert "rpm --import /etc/pki/rpm-gpg/RPM-GPG-KEY-ksbuild-elrepo" in script
     (without,) = scripts(planned(profile).either, "post")
     assert "rpm -" not in without
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_repositories_of_a_registration(root: Path, tmp_path: Path, works: bool) -> None:
+    """Anaconda is told their ids alone; %post keeps them, and no failure there ends it."""
+    ids = [f"rhel-9-for-x86_64-{name}-rpms" for name in ("highavailability", "resilientstorage")]
+    profile = load(root / "profiles/example.toml").profile
+    repositories = [Repository(name=id_) for id_ in ids]
+    install = profile.install.model_copy(
+        update={"repositories": repositories, "registration_file": "rhsm", "url": None}
+    )
+    registration = kickstart.Registration("org", "key")
+    made = planned(
+        profile.model_copy(update={"install": install}), registration=registration, dvd=True
+    )
+    handler = parse(made.either)
+    assert [(repo.name, repo.baseurl) for repo in handler.repo.repoList] == [(i, "") for i in ids]
+    lines = made.either.splitlines()
+    assert f"repo --name={ids[0]}" in lines
+    (pre,) = scripts(made.either, "pre")
+    assert "curl" not in pre
+    assert "rd.neednet=1" in bootmenu.entries(made.profile, Medium("K", False, "l", "i"))[0].cmdline
+    (post,) = scripts(made.either, "post")
+    assert "yum.repos.d/ksbuild" not in post
+    part = post[post.index("# --- and those of the registration") :]
+    part = part[: part.index("install -d")]
+    program = tmp_path / "subscription-manager"
+    program.write_text(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nexit {int(not works)}\n')
+    program.chmod(0o755)
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail"], input=part, capture_output=True, text=True, check=True,
+        env={"PATH": f"{tmp_path}:/usr/bin"},
+    )  # fmt: skip
+    enable = " ".join(f"--enable={id_}" for id_ in ids)
+    assert (tmp_path / "asked").read_text() == f"repos {enable}\n"
+    assert (f"type: subscription-manager repos {enable}" in done.stdout) is not works
 
 
 def test_the_boot_lines_fit_the_kernel(example: Plan) -> None:

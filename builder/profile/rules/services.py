@@ -102,6 +102,13 @@ def source(profile: Profile) -> Iterator[Problem]:
             yield Problem("KS140", (*path, "name"), f"{repository.name} is there already")
         names.add(repository.name)
         pinned.append((path, repository))
+        if repository.url is None and profile.install.registration_file is None:
+            yield Problem(
+                "KS143",
+                path,
+                f"{repository.name} has no url, and only a registration brings one without",
+                "give url, or install.registration_file",
+            )
     for path, place in pinned:
         if (place.gpg_key is None) != (place.gpg_fingerprint is None):
             yield Problem(
