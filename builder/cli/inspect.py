@@ -11,6 +11,8 @@ from builder.cli.packages import extras_worded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from builder.media.structures import Structures
+
 
 @click.command()
 @click.argument("medium", type=click.Path(path_type=Path))
@@ -19,9 +21,10 @@ if TYPE_CHECKING:
 def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
     """Say what is on MEDIUM, whether it is whole, and where it starts from.
 
-    The exit status is 4 when a file is not what the manifest says or it does not start somewhere.
+    The exit status is 4 when a file is not what the manifest says, when boot catalog, FAT, MBR and
+    GPT contradict themselves or each other, or when it does not start somewhere.
     """
-    from builder.media.inspect import boots, read_tree
+    from builder.media.inspect import boots, read_tree, structures
     from builder.media.oemdrv import LABEL
     from builder.plan import manifest
     from builder.plan.redact import redact
@@ -30,7 +33,9 @@ def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
         tree = read_tree(medium)
         said = manifest.read(tree[manifest.PATH])
         differing = manifest.differing(said, tree) + _extras(medium, said)
-        starts = {} if said["volume_id"] == LABEL else boots(medium, tree)
+        companion = said["volume_id"] == LABEL
+        starts = {} if companion else boots(medium, tree)
+        found = None if companion else structures(medium)
     if shown is not None:
         if shown not in tree:
             raise click.BadParameter(f"no such file; there are {', '.join(sorted(tree))}")
@@ -38,10 +43,12 @@ def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
         return
     if as_json:
         facts = {key: value for key, value in said.items() if key != "schema"}
+        facts |= {"layout": found.layout, "damaged": found.damaged} if found else {}
         result("ksbuild/inspect/1", **facts, differing=differing, boots=starts)
     else:
-        _say(medium, said, differing, starts)
-    if differing or any(starts.values()):
+        _say(medium, said, differing)
+        _say_boots(starts, found)
+    if differing or any(starts.values()) or (found and found.damaged):
         raise SystemExit(SOURCE)
 
 
@@ -57,9 +64,7 @@ def _extras(medium: Path, said: "Mapping[str, Any]") -> list[str]:
         return [f"{folder}/{what}" for what in differing(said["extras"], opener)]
 
 
-def _say(
-    medium: Path, said: "Mapping[str, Any]", differing: list[str], starts: dict[str, str]
-) -> None:
+def _say(medium: Path, said: "Mapping[str, Any]", differing: list[str]) -> None:
     nodes = said["nodes"]
     whose = f"nodes {', '.join(nodes)}" if len(nodes) > 1 else f"node {nodes[0]} alone"
     click.echo(f"{medium}: pair {said['pair']}, {whose}")
@@ -76,6 +81,13 @@ def _say(
     for what in differing:
         if what not in said["files"]:
             click.echo(f"  DIFFERS FROM THE MANIFEST: {what}")
+
+
+def _say_boots(starts: dict[str, str], found: "Structures | None") -> None:
+    for part, text in found.layout.items() if found else ():
+        click.echo(f"  {part:<9} {text}")
+    for part, problem in found.damaged.items() if found else ():
+        click.echo(f"  {part:<9} DAMAGED: {problem}")
     if not starts:
         click.echo("  boots on  nothing: it accompanies an unmodified EL9 medium")
     for place, reason in starts.items():

@@ -13,11 +13,14 @@ from pycdlib.pycdlibexception import PyCdlibException
 
 from builder.media.boot import GRUB_CONFIG
 from builder.media.errors import MediaError, SourceError
+from builder.media.outline import outline
 from builder.media.patch.eltorito import BootEntries, read_catalog
 from builder.media.patch.fatfile import FatVolume
 from builder.media.patch.hybrid import read_mbr
 from builder.media.patch.overlay import BLOCK, Overlay
 from builder.media.patch.volume import read_volume
+from builder.media.source import check_whole
+from builder.media.structures import Structures, check_gpt, examine, why
 from builder.plan import manifest
 
 BOOTS = ("BIOS CD", "BIOS USB", "UEFI CD", "UEFI USB")
@@ -33,20 +36,16 @@ def read_tree(path: Path) -> dict[str, bytes]:
         SourceError: not an ISO, or none that ksbuild wrote.
         OSError: the file cannot be read.
     """
-    iso = PyCdlib()
-    try:
-        iso.open(str(path))
-    except _PARSER_ERRORS as error:
-        raise SourceError(f"{path} is not an ISO image ({error})", _NOT_OURS) from error
-    try:
-        files = {manifest.PATH: _read(iso, manifest.PATH)}
-        for name in manifest.read(files[manifest.PATH])["files"]:
-            with contextlib.suppress(PyCdlibException):  # the manifest check names what is missing
-                files[name] = _read(iso, name)
-    except _PARSER_ERRORS as error:
-        raise SourceError(f"{path} has no readable {manifest.PATH}: {error}", _NOT_OURS) from error
-    finally:
-        iso.close()
+    with _parsed(path) as iso:
+        try:
+            files = {manifest.PATH: _read(iso, manifest.PATH)}
+            for name in manifest.read(files[manifest.PATH])["files"]:
+                # The manifest check names what is missing.
+                with contextlib.suppress(PyCdlibException):
+                    files[name] = _read(iso, name)
+        except _PARSER_ERRORS as error:
+            what = f"{path} has no readable {manifest.PATH}: {error}"
+            raise SourceError(what, _NOT_OURS) from error
     return files
 
 
@@ -57,22 +56,40 @@ def opening(path: Path, folder: str) -> Iterator[Callable[[str], BinaryIO]]:
     Raises:
         SourceError: not an ISO; from the opener, no such file.
     """
-    iso = PyCdlib()
-    try:
-        iso.open(str(path))
-    except _PARSER_ERRORS as error:
-        raise SourceError(f"{path} is not an ISO image ({error})", _NOT_OURS) from error
+    with _parsed(path) as iso:
 
-    def opener(name: str) -> BinaryIO:
-        try:
-            return cast(BinaryIO, iso.open_file_from_iso(rr_path=f"/{folder}/{name}"))
-        except _PARSER_ERRORS as error:
-            raise SourceError(f"{path} has no {folder}/{name}", _NOT_OURS) from error
+        def opener(name: str) -> BinaryIO:
+            try:
+                return cast(BinaryIO, iso.open_file_from_iso(rr_path=f"/{folder}/{name}"))
+            except _PARSER_ERRORS as error:
+                raise SourceError(f"{path} has no {folder}/{name}", _NOT_OURS) from error
 
-    try:
         yield opener
-    finally:
-        iso.close()
+
+
+@contextlib.contextmanager
+def _parsed(path: Path) -> Iterator[PyCdlib]:
+    """Open a medium by its outline: neither a DVD's packages nor broken tables are in the way."""
+    with path.open("rb") as file:
+        check_whole(path, file)
+        iso = PyCdlib()
+        try:
+            iso.open_fp(outline(file, tables=False))
+        except _PARSER_ERRORS as error:
+            raise SourceError(f"{path} is not an ISO image ({error})", _NOT_OURS) from error
+        try:
+            yield iso
+        finally:
+            iso.close()
+
+
+def structures(path: Path) -> Structures:
+    """How a medium that starts by itself is laid out, and what contradicts itself in it.
+
+    Raises OSError when the file cannot be read.
+    """
+    with _opened(path) as image:
+        return examine(image)
 
 
 def boots(path: Path, tree: Mapping[str, bytes]) -> dict[str, str]:
@@ -94,7 +111,7 @@ def _reason(check: Callable[[], str]) -> str:
     try:
         return check()
     except MediaError as error:
-        return str(error)
+        return why(error)
 
 
 def _bios_cd(image: Overlay) -> str:
@@ -124,7 +141,9 @@ def _uefi(image: Overlay, tree: Mapping[str, bytes]) -> str:
 
 
 def _uefi_usb(image: Overlay, tree: Mapping[str, bytes]) -> str:
-    read_mbr(image, _entries(image).efi)
+    efi = _entries(image).efi
+    read_mbr(image, efi)
+    check_gpt(image, efi)
     return _uefi(image, tree)
 
 

@@ -22,14 +22,18 @@ _FIRST, _MOST_DESCRIPTORS, _ROOT_AT, _ROOT_BYTES = 16, 16, 156, 34
 _PRIMARY, _SUPPLEMENTARY, _END = 1, 2, 255
 
 
-def outline(file: BinaryIO) -> BinaryIO:
+def outline(file: BinaryIO, *, tables: bool = True) -> BinaryIO:
     """A second view of an open image, which has to stay open as long as the view is used.
 
-    Every byte is the image's own but those of the folders of packages, which seem empty. Where the
-    image is damaged nothing is hidden: what is wrong is for pycdlib to find.
+    Every byte is the image's own but those of the folders of packages, which seem empty, and,
+    without `tables`, of MBR and GPT, so that the files of an image can be read when these are
+    damaged. Where the image is damaged otherwise nothing is hidden: what is wrong is for pycdlib to
+    find.
     """
     image = Overlay(file.fileno(), os.fstat(file.fileno()).st_size)
-    return cast(BinaryIO, _Outline(image, dict(_hidden(image))))
+    # ECMA-119, 6.2.1: the system area.
+    system_area = {} if tables else {0: _FIRST * BLOCK}
+    return cast(BinaryIO, _Outline(image, system_area | dict(_hidden(image))))
 
 
 class _Outline(io.RawIOBase):

@@ -155,7 +155,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 
 def _parse(path: Path, file: BinaryIO, closing: contextlib.ExitStack) -> PyCdlib:
-    _check_whole(path, file)
+    check_whole(path, file)
     iso = PyCdlib()
     try:
         iso.open_fp(outline(file))
@@ -167,10 +167,10 @@ def _parse(path: Path, file: BinaryIO, closing: contextlib.ExitStack) -> PyCdlib
     return iso
 
 
-def _check_whole(path: Path, file: BinaryIO) -> None:
+def check_whole(path: Path, file: BinaryIO) -> None:
     """Refuse an image shorter than its volume, before a parser meets the end and says what it saw.
 
-    Not an image at all is for the parser to say. Offsets: ECMA-119, 8.4.
+    Not an image at all is for the parser to say. Offsets: ECMA-119, 8.4. Raises SourceError.
     """
     file.seek(16 * _BLOCK)
     descriptor = file.read(_BLOCK)

@@ -31,7 +31,7 @@ class Entry:
 
 
 class FatVolume:
-    """A FAT file system at a byte offset of an image."""
+    """A FAT file system at a byte offset of an image: FAT`bits`, of `size` bytes."""
 
     def __init__(self, image: Overlay, start: int, size: int) -> None:
         """Read the boot sector and the table.
@@ -61,8 +61,9 @@ class FatVolume:
         self._clusters = (start + total * sector - self._data_at) // self._cluster
         if not 0 < self._clusters < _FAT16_BELOW:
             raise damaged("images/efiboot.img has an impossible number of clusters")
-        self._bits = 12 if self._clusters < _FAT12_BELOW else 16
-        if (self._clusters + 2) * self._bits > self._fat_bytes * 8:
+        self.size = total * sector
+        self.bits = 12 if self._clusters < _FAT12_BELOW else 16
+        if (self._clusters + 2) * self.bits > self._fat_bytes * 8:
             raise damaged("images/efiboot.img has too small a table")
         self._cells = self._load()
 
@@ -110,7 +111,7 @@ class FatVolume:
         for number in chain[needed:]:
             self._cells[number] = 0
         chain = chain[:needed]
-        for number, following in zip(chain, [*chain[1:], (1 << self._bits) - 1], strict=False):
+        for number, following in zip(chain, [*chain[1:], (1 << self.bits) - 1], strict=False):
             self._cells[number] = following
         for index, number in enumerate(chain):
             piece = content[index * self._cluster : (index + 1) * self._cluster]
@@ -119,10 +120,16 @@ class FatVolume:
         self._image.write(entry.offset + 26, struct.pack("<HI", first, len(content)))
         self._save()
 
+    def tables_agree(self) -> bool:
+        """Whether every copy of the table is the same; which one is read differs by firmware."""
+        places = [self._fat_at + copy * self._fat_bytes for copy in range(self._copies)]
+        first, *others = (self._image.read(place, self._fat_bytes) for place in places)
+        return all(other == first for other in others)
+
     def _load(self) -> list[int]:
         count = self._clusters + 2
-        raw = self._image.read(self._fat_at, -(-count * self._bits // 8))
-        if self._bits == 16:
+        raw = self._image.read(self._fat_at, -(-count * self.bits // 8))
+        if self.bits == 16:
             return list(struct.unpack_from(f"<{count}H", raw))
         pairs = (int.from_bytes(raw[at : at + 3], "little") for at in range(0, len(raw), 3))
         cells = [cell for pair in pairs for cell in (pair & 0xFFF, pair >> 12)]
@@ -130,7 +137,7 @@ class FatVolume:
 
     def _save(self) -> None:
         cells = self._cells
-        if self._bits == 16:
+        if self.bits == 16:
             raw = struct.pack(f"<{len(cells)}H", *cells)
         else:
             even = [*cells, 0] if len(cells) % 2 else cells
@@ -147,7 +154,7 @@ class FatVolume:
         chain: list[int] = []
         number = first
         # Bad clusters are F7, ends F8 to FF, with leading F for the type.
-        last = (1 << self._bits) - 9
+        last = (1 << self.bits) - 9
         while number < last:
             if not 2 <= number < self._clusters + 2 or len(chain) >= self._clusters:
                 raise damaged("images/efiboot.img has a broken chain of clusters")
