@@ -12,6 +12,7 @@ from builder.cli.medium import (
     Target,
     choose_medium,
     default_mode,
+    default_output,
     write_boot,
     write_companion,
     write_patched,
@@ -31,8 +32,11 @@ if TYPE_CHECKING:
 @click.argument("profile", type=click.Path(path_type=Path))
 @click.option("--source", required=True, help="EL9 ISO: a file or an https address.")
 @click.option("--mode", type=click.Choice(list(MODES)), help="As above.")
+@click.option("--with-stage2", is_flag=True, help="For boot: take the installer's image along.")
 @click.option("--node", help="Make the medium for this node alone.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Default: PROFILE[-NODE].iso")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Default: [demo-]PROFILE[-NODE].iso"
+)
 @click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/ beside it.")
 @click.option("--md5", type=click.Choice(["implant", "drop"]), default="implant", help="For patch.")
 @click.option("--sha256", help="Checksum of the source.")
@@ -40,7 +44,7 @@ if TYPE_CHECKING:
 @click.option("--no-verify-source", is_flag=True, help="Take a download without a checksum.")
 @EXTRA_PACKAGES
 @click.option("--offline", is_flag=True, help="Do not ask the repositories for the packages.")
-@click.option("--force", is_flag=True, help="Replace OUTPUT.")
+@click.option("--force", is_flag=True, help="Replace OUTPUT; take a customised source.")
 @click.option("--dry-run", is_flag=True, help="Check and render everything, write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="The result as JSON on standard output.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -48,6 +52,7 @@ def iso(
     profile: Path,
     source: str,
     mode: str | None,
+    with_stage2: bool,
     node: str | None,
     output: Path | None,
     keys: Path | None,
@@ -69,7 +74,8 @@ def iso(
     boot    a small medium of its own; the installer comes from install.url
     oemdrv  a tiny companion for an unmodified source in a second drive
 
-    Without --mode it is patch, and boot for a demonstration source.
+    Without --mode it is patch, and boot for a demonstration source. With --with-stage2 only
+    packages come from the network, and the installer itself from the medium.
 
     \b
     --md5 implant  (default) checkisomd5 and rd.live.check work, and sha256 is told
@@ -83,18 +89,20 @@ def iso(
     from builder.plan import tree
     from builder.resources import templates
 
-    one = f"-{node}" if node else ""
-    output = output or Path(f"{profile.stem}{one}.iso")
-    if output.exists() and not (force or dry_run):
-        fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
-    target = Target(output, md5, force, quiet)
+    if with_stage2 and mode != "boot":
+        raise click.UsageError("--with-stage2 is for --mode boot; a patched medium has it anyway")
+    _keep_older(output, force=force or dry_run)
     with errors_worded():
         prepared = prepare(profile, keys, keep=not dry_run, node=node)
         extras = read_extras(prepared.keys, folder, mode)
         path = source_path(source, sha256, checksum_file, verify=not no_verify_source, quiet=quiet)
         with open_source(path) as opened:
+            if not force:
+                opened.refuse_customised()
+            target = Target(output or default_output(profile, node, opened), md5, force, quiet)
+            _keep_older(target.output, force=force or dry_run, source=path)
             chosen = mode or default_mode(opened)
-            medium = choose_medium(prepared.profile, opened, chosen, node)
+            medium = choose_medium(prepared.profile, opened, chosen, node, with_stage2=with_stage2)
             dvd = medium.dvd
             network = need_network(prepared, opened, extras, dvd=dvd, offline=offline)
             plan = prepared.plan(extras=FOLDER if extras else "", dvd=dvd, network=network)
@@ -106,12 +114,23 @@ def iso(
             write_patched(target, files, path, extras, dry_run=dry_run)
         elif chosen == "oemdrv" and not dry_run:
             write_companion(target, files)
-    made = _Made(plan, medium, files, chosen, None if dry_run else output, summary)
-    digest = None if dry_run or (chosen, md5) == ("patch", "drop") else _sha256(output, quiet=quiet)
+    made = _Made(plan, medium, files, chosen, None if dry_run else target.output, summary)
+    summed = not dry_run and (chosen, md5) != ("patch", "drop")
+    digest = _sha256(target.output, quiet=quiet) if summed else None
     if as_json:
         _say_json(made, digest)
     else:
         _say(made, digest, "" if mode else ", the default for this source")
+
+
+def _keep_older(output: Path | None, *, force: bool, source: Path | None = None) -> None:
+    """Fail where an older file would be replaced, and always where that is the source itself."""
+    if output is None or not output.exists():
+        return
+    if source is not None and output.samefile(source):
+        fail(REFUSED, f"{output} is the source itself", "name another file with --output")
+    if not force:
+        fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
 
 
 @dataclass(frozen=True, slots=True)

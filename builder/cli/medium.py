@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from builder.cli.build_time import build_time
-from builder.cli.outcome import PROFILE, fail
+from builder.cli.outcome import PROFILE, SOURCE, fail
 from builder.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -37,15 +37,26 @@ def default_mode(source: "Source") -> str:
     return "boot" if source.demonstration else "patch"
 
 
-def choose_medium(profile: "Profile", source: "Source", mode: str, node: str | None) -> "Medium":
+def default_output(profile: Path, node: str | None, source: "Source") -> Path:
+    """PROFILE[-NODE].iso in this folder; a demonstration's name says what it is."""
+    one = f"-{node}" if node else ""
+    return Path(f"{'demo-' * source.demonstration}{profile.stem}{one}.iso")
+
+
+def choose_medium(
+    profile: "Profile", source: "Source", mode: str, node: str | None, *, with_stage2: bool = False
+) -> "Medium":
     """What the tree has to know of the medium; fails where it could not install."""
+    from builder.media.boot import STAGE2
     from builder.media.oemdrv import LABEL
     from builder.plan.bootmenu import Medium
 
     own = DEMO_VOLUME_ID if source.demonstration else VOLUME_ID
     labels = {"boot": own, "patch": source.volume_id, "oemdrv": LABEL}
-    stage2 = mode != "boot" and source.has("images/install.img")
-    dvd = stage2 and source.has("BaseOS/repodata/repomd.xml")
+    stage2 = (mode != "boot" or with_stage2) and source.has(STAGE2)
+    if with_stage2 and not stage2:
+        fail(SOURCE, f"the source has no {STAGE2}", "leave --with-stage2 out, or use an EL9 ISO")
+    dvd = mode != "boot" and stage2 and source.has("BaseOS/repodata/repomd.xml")
     if not dvd and profile.install.url is None and not source.demonstration:
         hint = "give install.url, or a DVD as --source" + (" and --mode patch" * (mode == "boot"))
         fail(PROFILE, "this installs from the network, and the profile has no install.url", hint)
@@ -73,7 +84,8 @@ def write_boot(
     from builder.media.output import replacing
 
     output, label, more = target.output, medium.volume_id, extras.files if extras else {}
-    with replacing(output, force=target.force, size=expected_bytes(files, source, more)) as out:
+    size = expected_bytes(files, source, more, stage2=medium.stage2)
+    with replacing(output, force=target.force, size=size) as out:
         with progress(f"writing {output}", quiet=target.quiet) as tell:
             write_boot_medium(
                 out,
@@ -81,11 +93,12 @@ def write_boot(
                 source,
                 volume_id=label,
                 when=build_time(),
+                stage2=medium.stage2,
                 extras=more,
                 progress=tell,
             )
         out.flush()
-        verify_boot_medium(Path(out.name), files, label, source, more)
+        verify_boot_medium(Path(out.name), files, label, source, more, stage2=medium.stage2)
 
 
 def write_patched(

@@ -39,7 +39,7 @@ def errors_worded() -> Iterator[None]:
     """Turn every expected error into a message and an exit status; a bug keeps its traceback."""
     from builder.demo.programs import DemoError
     from builder.errors import InputError, KeysError
-    from builder.media.errors import MediumError, OutputError, SourceError
+    from builder.media.errors import MediumError, OutputError, RefusedError, SourceError
     from builder.profile.problems import ProfileError
 
     try:
@@ -51,7 +51,7 @@ def errors_worded() -> Iterator[None]:
         fail(SOURCE, str(error), error.hint)
     except InputError as error:
         fail(PROFILE, str(error), error.hint)
-    except KeysError as error:
+    except (KeysError, RefusedError) as error:
         fail(REFUSED, str(error), error.hint)
     except (OutputError, DemoError) as error:
         fail(ENVIRONMENT, str(error), error.hint)

@@ -30,6 +30,7 @@ _EFI_REQUIRED = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi")
 # Secure Boot's key manager, and the font GRUB draws a graphical menu with.
 _EFI_OPTIONAL = ("EFI/BOOT/mmx64.efi", "EFI/BOOT/fonts/unicode.pf2")
 _PLATFORM_EFI = 0xEF
+STAGE2 = "images/install.img"
 # Up to here isolinux.bin holds its own place on the medium (mkisofs(8)).
 _BOOT_INFORMATION_END = 64
 
@@ -41,6 +42,7 @@ def write_boot_medium(
     *,
     volume_id: str,
     when: int,
+    stage2: bool = False,
     extras: Mapping[str, LocalFile] | None = None,
     progress: Progress | None = None,
 ) -> None:
@@ -54,6 +56,7 @@ def write_boot_medium(
         source: where the loaders and the installer come from.
         volume_id: label of the medium, 1 to 32 of A-Z a-z 0-9 _ . -
         when: date of everything on it, seconds since 1970 (SOURCE_DATE_EPOCH).
+        stage2: take the installer's image (images/install.img) along.
         extras: path -> file that is streamed.
         progress: called with bytes done and bytes in all.
 
@@ -68,7 +71,7 @@ def write_boot_medium(
         )
     if missing := {GRUB_CONFIG, ISOLINUX_CONFIG} - tree.keys():
         raise MediumError(f"the tree has no {', '.join(sorted(missing))}", "report this")
-    copied = {path: source.stream(path) for path in _copied(source)}
+    copied = {path: source.stream(path) for path in _copied(source, stage2=stage2)}
     if twice := tree.keys() & (copied.keys() | {EFI_IMAGE}):
         raise MediumError(f"the tree brings {', '.join(sorted(twice))}", "report this")
     for file in (extras or {}).values():
@@ -78,20 +81,25 @@ def write_boot_medium(
     write_iso(out, files, volume_id=volume_id, when=when, progress=progress)
 
 
-def _copied(source: Source) -> list[str]:
+def _copied(source: Source, *, stage2: bool) -> list[str]:
     optional = [path for path in _EFI_OPTIONAL if source.has(path)]
+    optional += [STAGE2] if stage2 else []
     return [path for path in REQUIRED if path != GRUB_CONFIG] + optional
 
 
 def expected_bytes(
-    tree: Mapping[str, bytes], source: Source, extras: Mapping[str, LocalFile] | None = None
+    tree: Mapping[str, bytes],
+    source: Source,
+    extras: Mapping[str, LocalFile] | None = None,
+    *,
+    stage2: bool = False,
 ) -> int:
     """About how many bytes the medium will have, loaders twice (ISO and EFI partition), 1 MiB over.
 
     Raises:
         SourceError: the source cannot be read.
     """
-    copied = sum(source.stream(path).length for path in _copied(source))
+    copied = sum(source.stream(path).length for path in _copied(source, stage2=stage2))
     loaders = sum(source.stream(path).length for path in _EFI_REQUIRED)
     # A block and a record for each.
     streamed = sum(file.size + 2560 for file in (extras or {}).values())
@@ -117,6 +125,8 @@ def verify_boot_medium(
     volume_id: str,
     source: Source | None = None,
     extras: Mapping[str, LocalFile] | None = None,
+    *,
+    stage2: bool = False,
 ) -> None:
     """Read a written medium back and compare it with what it was made from.
 
@@ -126,6 +136,7 @@ def verify_boot_medium(
         volume_id: likewise.
         source: compare loaders, kernel and initrd, too.
         extras: what `write_boot_medium` was given.
+        stage2: likewise; it is compared with the source's.
 
     Raises:
         MediumError: says what differs.
@@ -135,7 +146,7 @@ def verify_boot_medium(
             readback.compare(iso, path, name, content)
         _verify_extras(iso, path, extras or {})
         if source is not None:
-            _verify_copies(iso, path, tree, source)
+            _verify_copies(iso, path, tree, source, _copied(source, stage2=stage2))
         _verify_boot_entries(iso, path, tree)
 
 
@@ -148,8 +159,10 @@ def _verify_extras(iso: PyCdlib, path: Path, extras: Mapping[str, LocalFile]) ->
             raise MediumError(f"{path}: {name} cannot be read ({error})", AGAIN) from error
 
 
-def _verify_copies(iso: PyCdlib, path: Path, tree: Mapping[str, bytes], source: Source) -> None:
-    for name in _copied(source):
+def _verify_copies(
+    iso: PyCdlib, path: Path, tree: Mapping[str, bytes], source: Source, copied: list[str]
+) -> None:
+    for name in copied:
         skip = _BOOT_INFORMATION_END if name == BIOS_IMAGE else 0
         readback.compare_stream(iso, path, name, source.stream(name), skip=skip)
     readback.compare(iso, path, EFI_IMAGE, efi_image(tree[GRUB_CONFIG], source))

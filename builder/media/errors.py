@@ -20,3 +20,7 @@ class MediumError(MediaError):
 
 class OutputError(MediaError):
     """The file of the new medium cannot be written."""
+
+
+class RefusedError(MediaError):
+    """It could be done, and would be dangerous; `--force` does it all the same."""

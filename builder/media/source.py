@@ -12,11 +12,12 @@ from typing import BinaryIO, NoReturn, cast
 from pycdlib import PyCdlib
 from pycdlib.pycdlibexception import PyCdlibException, PyCdlibInvalidInput
 
-from builder.media.errors import SourceError
+from builder.media.errors import RefusedError, SourceError
 from builder.media.iso9660 import Streamed
 from builder.media.outline import outline
 
 DEMONSTRATION = "ksbuild-demonstration"
+MANIFEST = "ksbuild.json"
 REQUIRED = (
     "isolinux/isolinux.bin",
     "isolinux/ldlinux.c32",
@@ -51,10 +52,24 @@ class Source:
         if missing := [name for name in REQUIRED if not self.has(name)]:
             raise SourceError(f"{path} has no {', '.join(missing)}", _USE_EL9)
         config = self.read("EFI/BOOT/grub.cfg").decode("utf-8", "replace")
+        self._names_kickstart = re.search(r"\binst\.ks\b|\bks=", config) is not None
         # EL9's GRUB only checks signatures behind `linuxefi`; upstream's may not know the word.
         efi = re.search(r"^\s*linuxefi\s", config, re.MULTILINE)
         self.grub_linux = "linuxefi" if efi else "linux"
         self.grub_initrd = "initrdefi" if efi else "initrd"
+
+    def refuse_customised(self) -> None:
+        """Refuse a source that installs something already: whose kickstart would it be then?
+
+        Anaconda looks at no OEMDRV volume where the boot line names a kickstart.
+
+        Raises:
+            RefusedError: says what gives it away.
+        """
+        if self.has(MANIFEST):
+            raise customised(f"{self._path} has {MANIFEST}: ksbuild made it from another")
+        if self._names_kickstart:
+            raise customised(f"{self._path} is customised: its boot menu names a kickstart")
 
     def has(self, path: str) -> bool:
         """Tell whether there is a file `path` ("images/pxeboot/vmlinuz")."""
@@ -134,6 +149,11 @@ class Source:
             # Fedora 10 is long gone; whatever else is a 10 dropped the Resilient Storage add-on.
             why = ": there is no GFS2 in Enterprise Linux 10" if major == "10" else ""
             raise SourceError(f"{found}, not Enterprise Linux 9{why}", _USE_EL9)
+
+
+def customised(what: str) -> RefusedError:
+    """The refusal of a source that is not the distribution's own."""
+    return RefusedError(what, "use the distribution's own ISO, or add --force")
 
 
 @contextlib.contextmanager

@@ -76,6 +76,7 @@ def patch_medium(
         SourceError: the source is damaged, or laid out in a way that cannot be patched.
         MediumError: the tree does not fit the source, or verification found a difference.
         OutputError: `out_path` cannot be written, or there is no room.
+        RefusedError: the source was patched before, without `force`.
     """
     extras = extras or {}
     check_tree(tree, md5)

@@ -22,8 +22,8 @@ from builder.media.patch.room import Placed, Room
 from builder.media.patch.root import Added, add_to_root
 from builder.media.patch.survey import Survey, survey
 from builder.media.patch.volume import APPLICATION_USE, FIRST, Volume, read_volume
+from builder.media.source import MANIFEST, customised
 
-MANIFEST = "ksbuild.json"
 # What xorriso and genisoimage leave at the end, for drives that read ahead on a burnt disc.
 _PADDING_BLOCKS = 150
 _MEBIBYTE_BLOCKS = 512
@@ -147,6 +147,7 @@ def plan_patch(
     Raises:
         SourceError: the source cannot be patched; the hint names the other modes.
         MediumError: the tree cannot be put on it.
+        RefusedError: ksbuild patched it before.
     """
     if not 0 <= when < _LATEST:
         raise MediumError(f"{when} seconds since 1970 are no date", "check SOURCE_DATE_EPOCH")
@@ -155,10 +156,7 @@ def plan_patch(
     new = {path.split("/")[0] for path in extras}
     layout = read_layout(image, {*tree, *new, OLD_GRUB_CONFIG, MANIFEST})
     if MANIFEST in layout.surveys[0].files and not force:
-        raise MediumError(
-            f"the source has {MANIFEST}: ksbuild made it from another",
-            "use the distribution's own ISO, or add --force",
-        )
+        raise customised(f"the source has {MANIFEST}: ksbuild made it from another")
     if taken := sorted(new & {*layout.surveys[0].folders, *layout.surveys[0].files, *tree}):
         raise MediumError(
             f"the source has {taken[0]} already", "use the distribution's own ISO, unmodified"

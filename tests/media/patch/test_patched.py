@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.media.errors import MediumError, OutputError
+from builder.media.errors import MediumError, OutputError, RefusedError
 from builder.media.patch.medium import patch_medium
 from builder.media.patch.verify import verify_patched
 from tests.media.patch.trees import MENUS, SMALL, TREES, WHEN, extracted, patched, said, sha256
@@ -185,7 +185,7 @@ def test_existing_medium_needs_force(tiny: Path, tmp_path: Path) -> None:
     medium, _ = patched(tiny, tmp_path, SMALL)
     with pytest.raises(OutputError, match="there already"):
         patch_medium(medium, SMALL, tiny, when=WHEN)
-    with pytest.raises(MediumError, match=r"the source has ksbuild\.json"):
+    with pytest.raises(RefusedError, match=r"the source has ksbuild\.json"):
         patch_medium(tmp_path / "second.iso", SMALL, medium, when=WHEN)
     again = {**SMALL, "ks.cfg": b"# changed\n"}
     done = patch_medium(tmp_path / "second.iso", again, medium, when=WHEN, force=True)
