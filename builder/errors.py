@@ -15,3 +15,7 @@ class InputError(Exception):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+
+
+class KickstartError(Exception):
+    """pykickstart, or a comparison with the model, rejects a rendered kickstart: a bug of ours."""

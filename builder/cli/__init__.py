@@ -8,12 +8,13 @@ from builder.cli.init import init
 from builder.cli.inspect import inspect
 from builder.cli.iso import iso
 from builder.cli.keys import hash_password, keys
+from builder.cli.outcome import Commands
 from builder.cli.plan import plan, render
 from builder.cli.trial import trial
 from builder.cli.validate import explain, schema, validate
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="ksbuild", prog_name="ksbuild")
 def main() -> None:
     """One page of TOML in; two bare servers become one fenced KVM pair.

@@ -12,7 +12,10 @@ import click
 from builder.cli.outcome import ENVIRONMENT, result
 
 ROOM = 1024**3
-NEEDED = ("click", "cryptography", "jinja2", "libpass", "pycdlib", "pydantic", "pykickstart")
+NEEDED = (
+    *("click", "cryptography", "jinja2", "libpass", "pycdlib", "pydantic", "pykickstart"),
+    "requests",
+)
 TEMPLATES = ("kickstarts", "profiles")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from builder.cli.build_time import build_time
 from builder.cli.medium import (
     MODES,
     Target,
@@ -92,6 +93,7 @@ def iso(
     if with_stage2 and mode != "boot":
         raise click.UsageError("--with-stage2 is for --mode boot; a patched medium has it anyway")
     _keep_older(output, force=force or dry_run)
+    when = build_time()
     with errors_worded():
         prepared = prepare(profile, keys, keep=not dry_run, node=node)
         extras = read_extras(prepared.keys, folder, mode)
@@ -99,8 +101,9 @@ def iso(
         with open_source(path) as opened:
             if not force:
                 opened.refuse_customised()
-            target = Target(output or default_output(profile, node, opened), md5, force, quiet)
-            _keep_older(target.output, force=force or dry_run, source=path)
+            output = output or default_output(profile, node, opened)
+            target = Target(output, md5, force, quiet, when)
+            _keep_older(output, force=force or dry_run, source=path)
             chosen = mode or default_mode(opened)
             medium = choose_medium(prepared.profile, opened, chosen, node, with_stage2=with_stage2)
             dvd = medium.dvd
@@ -114,9 +117,9 @@ def iso(
             write_patched(target, files, path, extras, dry_run=dry_run)
         elif chosen == "oemdrv" and not dry_run:
             write_companion(target, files)
-    made = _Made(plan, medium, files, chosen, None if dry_run else target.output, summary)
+    made = _Made(plan, medium, files, chosen, None if dry_run else output, summary)
     summed = not dry_run and (chosen, md5) != ("patch", "drop")
-    digest = _sha256(target.output, quiet=quiet) if summed else None
+    digest = _sha256(output, quiet=quiet) if summed else None
     if as_json:
         _say_json(made, digest)
     else:

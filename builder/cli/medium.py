@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from builder.cli.build_time import build_time
 from builder.cli.outcome import PROFILE, SOURCE, fail
 from builder.cli.progress import progress
 
@@ -24,12 +23,16 @@ MODES = {
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the medium goes, and how: `md5` is implant or drop, `quiet` shows no progress."""
+    """Where the medium goes, and how: `md5` is implant or drop, `quiet` shows no progress.
+
+    `when` is the date of all that is written, seconds since 1970.
+    """
 
     output: Path
     md5: str
     force: bool
     quiet: bool
+    when: int
 
 
 def default_mode(source: "Source") -> str:
@@ -92,7 +95,7 @@ def write_boot(
                 files,
                 source,
                 volume_id=label,
-                when=build_time(),
+                when=target.when,
                 stage2=medium.stage2,
                 extras=more,
                 progress=tell,
@@ -119,14 +122,14 @@ def write_patched(
         check_tree(files, target.md5)
         with source.open("rb") as file:
             size = source.stat().st_size
-            plan_patch(file.fileno(), size, files, more, when=build_time(), force=target.force)
+            plan_patch(file.fileno(), size, files, more, when=target.when, force=target.force)
         return
     with progress(f"writing {target.output}", quiet=target.quiet) as tell:
         patch_medium(
             target.output,
             files,
             source,
-            when=build_time(),
+            when=target.when,
             extras=more,
             md5="drop" if target.md5 == "drop" else "implant",
             force=target.force,
@@ -140,6 +143,6 @@ def write_companion(target: Target, files: dict[str, bytes]) -> None:
     from builder.media.output import replacing
 
     with replacing(target.output, force=target.force) as out:
-        write_oemdrv(out, files, when=build_time())
+        write_oemdrv(out, files, when=target.when)
         out.flush()
         verify_oemdrv(Path(out.name), files)

@@ -1,16 +1,21 @@
 """Exit statuses, which never change, and how each kind of error is worded."""
 
 import contextlib
+import errno
 import json
+import os
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 if TYPE_CHECKING:
     from builder.profile.problems import Problem
 
-PROFILE, SOURCE, REFUSED, ENVIRONMENT, DIFFERENT, INTERRUPTED = 3, 4, 5, 6, 7, 130
+BUG, PROFILE, SOURCE, REFUSED, ENVIRONMENT, DIFFERENT, INTERRUPTED = 1, 3, 4, 5, 6, 7, 130
+TRACEBACK = "KSBUILD_TRACEBACK"
+REPORT = f"report it, with ksbuild --version and what {TRACEBACK}=1 ksbuild ... says"
 
 
 def fail(status: int, message: str, hint: str = "") -> NoReturn:
@@ -36,27 +41,67 @@ def say_problems(file: str, problems: "list[Problem]") -> None:
 
 @contextlib.contextmanager
 def errors_worded() -> Iterator[None]:
-    """Turn every expected error into a message and an exit status; a bug keeps its traceback."""
+    """Turn every expected error into a message and an exit status; a bug stays what it is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        fail(INTERRUPTED, "interrupted; nothing is left behind")
+    except Exception as error:
+        _word(error)
+        raise
+
+
+def _word(error: Exception) -> None:
+    """Fail as the error wants it; return where it is none that was expected."""
     from builder.demo.programs import DemoError
-    from builder.errors import InputError, KeysError
+    from builder.errors import InputError, KeysError, KickstartError
     from builder.media.errors import MediumError, OutputError, RefusedError, SourceError
     from builder.profile.problems import ProfileError
 
-    try:
-        yield
-    except ProfileError as error:
-        say_problems(error.file, error.problems)
-        fail(PROFILE, str(error), f"mend {error.file}, then: ksbuild validate {error.file}")
-    except (SourceError, MediumError) as error:
-        fail(SOURCE, str(error), error.hint)
-    except InputError as error:
-        fail(PROFILE, str(error), error.hint)
-    except (KeysError, RefusedError) as error:
-        fail(REFUSED, str(error), error.hint)
-    except (OutputError, DemoError) as error:
-        fail(ENVIRONMENT, str(error), error.hint)
-    except KeyboardInterrupt:
-        fail(INTERRUPTED, "interrupted; nothing is left behind")
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        fail(ENVIRONMENT, f"{where}{error.strerror or error}")
+    match error:
+        case ProfileError():
+            say_problems(error.file, error.problems)
+            fail(PROFILE, str(error), f"mend {error.file}, then: ksbuild validate {error.file}")
+        case SourceError() | MediumError():
+            fail(SOURCE, str(error), error.hint)
+        case InputError():
+            fail(PROFILE, str(error), error.hint)
+        case KeysError() | RefusedError():
+            fail(REFUSED, str(error), error.hint)
+        case OutputError() | DemoError():
+            fail(ENVIRONMENT, str(error), error.hint)
+        case KickstartError():
+            from builder.plan.redact import redact
+
+            fail(BUG, f"this is a bug: {redact(str(error))}", REPORT)
+        case OSError():
+            where = f"{error.filename}: " if error.filename else ""
+            fail(ENVIRONMENT, f"{where}{error.strerror or error}")
+
+
+class Commands(click.Group):
+    """A group whose commands end with one line and status 1 where there is a bug."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. An error's own words are left out: they could hold a secret."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as error:
+            if os.environ.get(TRACEBACK):
+                raise
+            # A reader that went away is for click to see.
+            if isinstance(error, OSError) and error.errno != errno.EPIPE:
+                fail(ENVIRONMENT, error.strerror or str(error))
+            if isinstance(error, OSError):
+                raise
+            fail(BUG, f"this is a bug: {type(error).__name__} in {_place(error)}", REPORT)
+
+
+def _place(error: Exception) -> str:
+    """FILE:LINE where it was raised."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    return f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at else "ksbuild"

@@ -14,6 +14,7 @@ from pykickstart.handlers.control import commandMap, dataMap
 from pykickstart.parser import KickstartParser
 from pykickstart.version import RHEL9, returnClassForVersion
 
+from builder.errors import KickstartError
 from builder.plan.bootmenu import installed_mark
 from builder.plan.disk import LINUX_RESERVED, UNFINISHED, os_partitions
 from builder.plan.packages import packages
@@ -26,10 +27,6 @@ DISTRIBUTION = "distribution"
 
 # Where Anaconda has the medium that inst.stage2= names, be it a disc or a stick.
 MEDIUM_TREE = "file:///run/install/repo"
-
-
-class KickstartError(Exception):
-    """pykickstart, or a comparison with the model, rejects a rendered kickstart: a bug of ours."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
