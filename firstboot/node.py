@@ -22,6 +22,8 @@ SECTOR = 512
 PARTITIONS = ("biosboot", "esp", "boot", "swap", "root", "data")
 
 # "drbd9": DRBD 9's dialect of resource file, commands and status; without it 8.4's.
+# Where a fence agent that is not one of ours has to be; see firstboot/render/fencedevice.py.
+FENCE_COMMAND = r"/usr/sbin/(fence_[a-z0-9_]+)"
 CAPABILITIES: dict[str, frozenset[str]] = {
     "el9": frozenset(
         {"dmi", "drbd9", "firewall", "hypervisor", "inband-ipmi", "ksm", "selinux"},

@@ -1,10 +1,8 @@
 """ksbuild doctor and ksbuild completion"""
 
 import os
-import platform
 import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 
 import click
@@ -50,10 +48,15 @@ def completion(shell: str) -> None:
 
 
 def _python() -> tuple[bool, str]:
-    return sys.version_info >= (3, 11), f"Python {platform.python_version()}, 3.11 is needed"
+    return sys.version_info >= (
+        3,
+        11,
+    ), f"Python {'.'.join(map(str, sys.version_info[:3]))}, 3.11 is needed"
 
 
 def _library(name: str) -> tuple[bool, str]:
+    from importlib import metadata
+
     try:
         return True, f"{name} {metadata.version(name)}"
     except metadata.PackageNotFoundError:

@@ -1,6 +1,5 @@
 """ksbuild iso"""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,6 +160,8 @@ def _sha256(path: Path, *, quiet: bool) -> str:
 
 
 def _say_json(made: _Made, digest: str | None) -> None:
+    import hashlib
+
     installs = made.medium.installs
     result(
         "ksbuild/iso/1",

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +27,8 @@ def fail(status: int, message: str, hint: str = "") -> NoReturn:
 
 def result(schema: str, **values: object) -> None:
     """Machine-readable result on standard output; `schema` carries its version."""
+    import json
+
     click.echo(json.dumps({"schema": schema, **values}, indent=2, sort_keys=True))
 
 

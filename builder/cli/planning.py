@@ -1,12 +1,9 @@
 """A profile's plan, for every command that needs one."""
 
-import difflib
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NoReturn
 
 from builder.cli.outcome import PROFILE, fail, say_problems
@@ -83,6 +80,9 @@ def _introduction(keys: Path, pair_id: str, names: list[str], *, keep: bool) -> 
 
     if keep:
         return load_or_make(keys, pair_id, names)
+    import shutil
+    from tempfile import TemporaryDirectory
+
     with TemporaryDirectory() as throwaway:  # 0700
         copy = Path(throwaway) / "keys"
         if keys.is_dir():
@@ -91,6 +91,8 @@ def _introduction(keys: Path, pair_id: str, names: list[str], *, keep: bool) -> 
 
 
 def _unknown(profile: Path, node: str, names: list[str]) -> NoReturn:
+    import difflib
+
     near = difflib.get_close_matches(node, names, 1)
     guess = f"; did you mean {near[0]}?" if near else ""
     fail(PROFILE, f"{profile} has no node {node}{guess}", f"--node {' or --node '.join(names)}")

@@ -1,6 +1,10 @@
 """The manual's page of keys and the JSON Schema for editors, both from the model."""
 
+import ast
+import inspect
+import itertools
 import json
+import textwrap
 from collections.abc import Iterator
 from typing import Any, Literal, get_args, get_origin
 
@@ -16,7 +20,31 @@ SCHEMA_ID = "ksbuild.schema.json"
 
 def schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a profile."""
-    return {"$id": SCHEMA_ID, **Profile.model_json_schema()}
+    made = Profile.model_json_schema()
+    places = {Profile.__name__: made, **made["$defs"]}
+    models: list[type[BaseModel]] = [Profile, *dict(sections(Profile, "")).values()]
+    for model in models:
+        for name, meaning in meanings(model).items():
+            places[model.__name__]["properties"][name]["description"] = meaning
+    return {"$id": SCHEMA_ID, **made}
+
+
+def meanings(model: type[BaseModel]) -> dict[str, str]:
+    """Key -> the text below it in the model's source.
+
+    pydantic's use_attribute_docstrings reads the same, and would at every start.
+    """
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(body, ast.ClassDef)  # noqa: S101
+    return {
+        key.target.id: inspect.cleandoc(text.value.value)
+        for key, text in itertools.pairwise(body.body)
+        if isinstance(key, ast.AnnAssign)
+        and isinstance(key.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+        and isinstance(text.value.value, str)
+    }
 
 
 def markdown() -> str:
@@ -25,7 +53,9 @@ def markdown() -> str:
     for title, model in sections(Profile, ""):
         lines += [f"## {title}", "", (model.__doc__ or "").strip(), ""]
         lines += ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
-        lines += [_row(name, field) for name, field in model.model_fields.items() if _leaf(field)]
+        meaning = meanings(model)
+        leaves = {name: field for name, field in model.model_fields.items() if _leaf(field)}
+        lines += [_row(name, field, meaning[name]) for name, field in leaves.items()]
         lines.append("")
     lines += ["## Problem codes", "", "| code | means |", "| --- | --- |"]
     lines += [f"| {code} | {title} |" for code, (title, _) in CODES.items()]
@@ -43,9 +73,9 @@ def sections(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, type[Ba
         yield from sections(inner, f"{path}.")
 
 
-def _row(name: str, field: FieldInfo) -> str:
+def _row(name: str, field: FieldInfo, meaning: str) -> str:
     default = "required" if field.is_required() else _toml(field.get_default())
-    return f"| `{name}` | {_kind(field)} | {default} | {field.description} |"
+    return f"| `{name}` | {_kind(field)} | {default} | {meaning} |"
 
 
 def _leaf(field: FieldInfo) -> bool:

@@ -1,5 +1,10 @@
 """The base of every section: no unknown key, no conversion, no value in a message."""
 
+import os
+
+# Looking for plugins reads the metadata of every package there is, and we want none.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -11,5 +16,4 @@ class Strict(BaseModel):
         frozen=True,
         strict=True,
         hide_input_in_errors=True,
-        use_attribute_docstrings=True,
     )

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from firstboot.configfile import ConfigFile
-from firstboot.node import FenceDevice, Identity, Node, Pair
+from firstboot.node import FENCE_COMMAND, FenceDevice, Identity, Node, Pair
 
 FOLDER = PurePosixPath("/usr/sbin")
 SECRETS = PurePosixPath("/etc/ksbuild/secrets")
 # bin_t under SELinux, as everything in libexec: fence agents may run what lies there.
 SCRIPTS = PurePosixPath("/usr/local/libexec/ksbuild")
-CUSTOM = re.compile(r"/usr/sbin/(fence_[a-z0-9_]+)", re.ASCII)
+CUSTOM = re.compile(FENCE_COMMAND, re.ASCII)
 AGENTS = {
     "ipmilan": "fence_ipmilan",
     "ilo4": "fence_ilo4",

@@ -1,14 +1,14 @@
 """Rules about what runs on the pair: fencing, repositories."""
 
 import ipaddress
+import re
 from collections.abc import Iterator
 
 from builder.profile.model import Install, NodeSection, Profile, Repository
 from builder.profile.positions import KeyPath
 from builder.profile.problems import WARNING, Problem
 from builder.profile.services import FenceDevice
-from firstboot.node import CAPABILITIES
-from firstboot.render.fencedevice import CUSTOM
+from firstboot.node import CAPABILITIES, FENCE_COMMAND
 
 
 def fencing(profile: Profile) -> Iterator[Problem]:
@@ -37,7 +37,11 @@ def _device(profile: Profile, path: KeyPath, device: FenceDevice) -> Iterator[Pr
     needed = "command" if device.agent == "custom" else "address"
     if getattr(device, needed) is None:
         yield Problem("KS131", path, f"a {device.agent} device needs {needed}")
-    if device.agent == "custom" and device.command and not CUSTOM.fullmatch(device.command):
+    if (
+        device.agent == "custom"
+        and device.command
+        and not re.fullmatch(FENCE_COMMAND, device.command)
+    ):
         yield Problem(
             "KS131",
             (*path, "command"),
