@@ -2,19 +2,13 @@
 
 import ipaddress
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 import jinja2
-from pykickstart.errors import KickstartError as PykickstartError
-from pykickstart.handlers.control import commandMap, dataMap
-from pykickstart.parser import KickstartParser
-from pykickstart.version import RHEL9, returnClassForVersion
 
-from builder.errors import KickstartError
+from builder.plan import readback
 from builder.plan.bootmenu import installed_mark
 from builder.plan.disk import LINUX_RESERVED, UNFINISHED, os_partitions
 from builder.plan.packages import packages
@@ -91,6 +85,7 @@ def render(
     `extras` is the folder on the medium with further packages, if there is one. Raises
     KickstartError when the installer would not take it.
     """
+    wanted = packages(profile)
     text = templates.get_template("node.ks.j2").render(
         profile=profile,
         nodes=nodes,
@@ -104,7 +99,7 @@ def render(
         partuuid=lambda node, name: partition_uuid(pair.id, node.name, name),
         # The first three fields of a GUID are little endian in a GPT (UEFI 2.10, appendix A).
         gpt_bytes=lambda node, name: UUID(partition_uuid(pair.id, node.name, name)).bytes_le.hex(),
-        packages=packages(profile),
+        packages=wanted,
         languages=languages(profile.install.language),
         medium_tree=MEDIUM_TREE,
         web_repositories=web_repositories(profile),
@@ -113,16 +108,16 @@ def render(
         payload=payload,
         extras=extras,
     )
-    handler = parse(text)
-    _compare(handler, text, nodes)
-    _compare_repositories(handler, profile, extras)
+    repositories = {each.name: each.url or "" for each in profile.install.repositories}
+    repositories |= {extras: f"{MEDIUM_TREE}/{extras}"} if extras else {}
+    readback.check(text, profile, nodes, set(wanted), repositories)
     return text
 
 
 def describe(templates: jinja2.Environment, profile: Profile) -> str:
     """The kickstart that describes a server and installs nothing."""
     text = templates.get_template("describe.ks.j2").render(profile=profile)
-    parse(text)
+    readback.parse(text)
     return text
 
 
@@ -156,50 +151,3 @@ def subscribed(profile: Profile) -> list[str]:
 def keys_of(repository: Repository, keys: Sequence[Key]) -> list[Key]:
     """The pinned keys that sign a repository: its own, else the distribution's, or none."""
     return [key for name in (repository.name, DISTRIBUTION) for key in keys if key.name == name][:1]
-
-
-def parse(text: str) -> Any:
-    """The text as pykickstart's RHEL 9 handler understands it; a deprecated option is an error."""
-    return _parse(text, returnClassForVersion(RHEL9)())
-
-
-def _parse_network(text: str) -> list[Any]:
-    """The same for network lines alone, by a handler that takes a tenth of the time to make."""
-    handler = returnClassForVersion(RHEL9)(
-        mapping={"network": commandMap[RHEL9]["network"]},
-        dataMapping={"NetworkData": dataMap[RHEL9]["NetworkData"]},
-    )
-    return list(_parse(text, handler).network.network)
-
-
-def _parse(text: str, handler: Any) -> Any:
-    # Files that %pre writes are not there yet; what stands in them is checked where it is written.
-    parser = KickstartParser(handler, missingIncludeIsFatal=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            parser.readKickstartFromString(text)
-        except (PykickstartError, UserWarning, DeprecationWarning) as error:
-            raise KickstartError(f"pykickstart rejects the kickstart: {error}") from error
-    return handler
-
-
-def _compare(handler: Any, text: str, nodes: Sequence[NodeSection]) -> None:
-    """Each node's network line says what its profile says, be it in the file or in %pre."""
-    written = re.findall(r"^network .*|(?<=line=')network [^']*", text, re.MULTILINE)
-    for network, node in zip(_parse_network("\n".join(written)), nodes, strict=True):
-        address = str(ipaddress.IPv4Interface(node.uplink.address).ip)
-        meant = (node.name, node.uplink.ports[0], address)
-        if (network.hostname, network.device, network.ip) != meant:
-            raise KickstartError(f"the kickstart's network line does not say {meant}")
-    if len([script for script in handler.scripts if script.type == 0]) != 1:
-        raise KickstartError("the kickstart has not exactly one %pre")
-
-
-def _compare_repositories(handler: Any, profile: Profile, extras: str) -> None:
-    """Anaconda is told of each repository, where it is, and of no other."""
-    meant = {repository.name: repository.url or "" for repository in profile.install.repositories}
-    if extras:
-        meant[extras] = f"{MEDIUM_TREE}/{extras}"
-    if {repo.name: repo.baseurl for repo in handler.repo.repoList} != meant:
-        raise KickstartError(f"the kickstart's repositories are not {meant}")

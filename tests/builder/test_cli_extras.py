@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from builder.cli import main
 from builder.packages.known import home_of
-from builder.plan.kickstart import parse
+from builder.plan.readback import parse
 from builder.profile.load import load
 from tests.builder.wanted import COMPS, EXAMPLE, THERE
 from tests.media.sources import demo_source, el9_tree, master

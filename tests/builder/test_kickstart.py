@@ -9,7 +9,7 @@ import pytest
 from builder.errors import KickstartError
 from builder.plan import Plan, bootmenu, kickstart
 from builder.plan.bootmenu import Medium
-from builder.plan.kickstart import parse
+from builder.plan.readback import parse
 from builder.profile.load import load
 from builder.profile.model import Repository
 from tests.builder.conftest import plan_of, planned

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builder.plan import Plan
-from builder.plan.kickstart import parse
+from builder.plan.readback import parse
 from builder.profile.load import load
 from tests.builder.conftest import planned
 from tests.builder.server import Server, refused

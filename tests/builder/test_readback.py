@@ -1,0 +1,112 @@
+"""What a kickstart says is compared with the profile: each difference, made by hand, is seen."""
+
+from collections.abc import Callable
+
+import pytest
+from pykickstart.handlers.control import commandMap
+from pykickstart.parser import KickstartParser
+from pykickstart.version import RHEL9, returnClassForVersion
+
+from builder.errors import KickstartError
+from builder.plan import Plan, readback
+from builder.plan.packages import packages
+from builder.profile.model import Access, Profile, User
+from tests.builder.conftest import planned
+
+HASH = "$6$abcdefgh$" + "x" * 86
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBjL0sVZ2sGkYYyVQ6i2J8c9mW3q1m7nqk1hJ0o5d8Zk"
+KEYS = [f"{KEY} root@one", f"{KEY} with a comment"]
+
+
+@pytest.fixture
+def profile(example: Plan) -> Profile:
+    """The example with everything about access that a profile may have."""
+    users = [
+        User(name="eva", groups=["wheel", "kvm"], password_hash=HASH, ssh_keys=KEYS),
+        User(name="adam"),
+    ]
+    access = Access(ssh_keys=KEYS, root_password_hash=HASH, users=users)
+    more = ["vim-enhanced", "@virtualization-client", "@^minimal-environment"]
+    install = example.profile.install.model_copy(update={"packages": more})
+    return example.profile.model_copy(update={"access": access, "install": install})
+
+
+def changed(old: str, new: str) -> Callable[[str], str]:
+    def change(text: str) -> str:
+        assert old in text
+        return text.replace(old, new, 1)
+
+    return change
+
+
+CHANGES = {
+    "root is open": (changed(f"rootpw --iscrypted '{HASH}'", "rootpw --lock"), "root's password"),
+    "plain": (changed("rootpw --iscrypted", "rootpw --plaintext"), "root's password"),
+    "another hash": (changed(f"--iscrypted '{HASH}'", "--iscrypted '$6$y'"), "root's password"),
+    "a user less": (changed("user --name=adam", "group --name=adam"), "pykickstart rejects"),
+    "another user": (changed("user --name=adam", "user --name=cain"), "users"),
+    "a group more": (changed("--groups=wheel,kvm", "--groups=wheel"), "users"),
+    "a user open": (changed("user --name=adam --lock", "user --name=adam"), "locked or hashed"),
+    "his password": (
+        changed("--groups=wheel,kvm --iscrypted", "--groups=wheel,kvm --plaintext"),
+        "locked or hashed",
+    ),
+    "a key less": (changed("sshkey --username=root", "sshkey --username=eva"), "SSH keys"),
+    "a key cut short": (changed(KEYS[1], KEYS[1].split(" with")[0]), "SSH keys"),
+    "a package less": (changed("\nvim-enhanced\n", "\n"), "packages"),
+    "a package more": (changed("\nvim-enhanced\n", "\nvim-enhanced\nemacs\n"), "packages"),
+    "one left out": (changed("\nvim-enhanced\n", "\nvim-enhanced\n-dracut\n"), "packages"),
+    "a group of packages": (changed("@virtualization-client\n", ""), "packages"),
+    "the environment": (changed("@^minimal-environment\n", ""), "packages"),
+    "the zone": (changed("timezone Europe/Berlin", "timezone Europe/Paris"), "time zone"),
+    "local time": (changed(" --utc\n", "\n"), "time zone"),
+    "the clock": (changed("ntp-server=ntp.example.org", "ntp-server=x.example.org"), "time serv"),
+    "the language": (changed("lang en_US.UTF-8", "lang de_DE.UTF-8"), "language"),
+    "the keyboard": (changed("keyboard us", "keyboard de"), "keyboard"),
+    "a repository": (changed("--baseurl=https://repo", "--baseurl=https://evil"), "repositories"),
+    "the address": (changed("--ip=10.0.0.1", "--ip=10.0.0.9"), "network lines"),
+    "a start": (changed("start=$((2048 / unit))", "start=$((4096 / unit))"), "partitions"),
+    "a size": (changed("size=$((2048 / unit))", "size=$((1024 / unit))"), "partitions"),
+    "a file system": (changed("part / --fstype=xfs", "part / --fstype=ext4"), "file systems"),
+    "another one": (changed("--onpart=${at[root]}", "--onpart=${at[data]}"), "file systems"),
+    "the data": (
+        changed("part swap", "part /data --fstype=xfs --onpart=${at[data]}\npart swap"),
+        "file systems",
+    ),
+    "kept": (changed("part / --fstype=xfs", "part / --noformat --fstype=xfs"), "file systems"),
+    "every disk": (changed("ignoredisk --only-use=$disk", "ignoredisk --only-use=sda"), "disks"),
+    "an argument": (changed("console=tty0 console", "nomodeset console"), "kernel arguments"),
+    "two of %pre": (lambda text: f"{text}\n%pre\ntrue\n%end\n", "%pre"),
+}
+
+
+def check(text: str, profile: Profile) -> None:
+    repositories = {r.name: r.url or "" for r in profile.install.repositories}
+    readback.check(text, profile, profile.node, set(packages(profile)), repositories)
+
+
+def test_what_was_rendered_is_what_was_meant(profile: Profile) -> None:
+    check(planned(profile).either, profile)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_a_difference_is_seen(profile: Profile, name: str) -> None:
+    change, words = CHANGES[name]
+    with pytest.raises(KickstartError) as refused:
+        check(change(planned(profile).either), profile)
+    assert words in str(refused.value)
+    assert HASH not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("ignore:An ssh user with the name")
+def test_the_small_handler_is_the_whole_one(profile: Profile) -> None:
+    """All commands that a kickstart of ours uses are read as RHEL 9's own handler reads them."""
+    text = planned(profile).either
+    whole = returnClassForVersion(RHEL9)()
+    KickstartParser(whole, missingIncludeIsFatal=False).readKickstartFromString(text)
+    small = readback.parse(text)
+    assert len(small.commands) < len(whole.commands) / 2
+    for name, command in small.commands.items():
+        assert type(command) is commandMap[RHEL9][name]
+        assert str(command) == str(whole.commands[name])
+    assert str(small.packages) == str(whole.packages)
