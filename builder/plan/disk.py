@@ -57,4 +57,9 @@ def grain(stripe_kib: int = 0) -> int:
 
 def data_start(os_gib: int, grain_sectors: int) -> int:
     """Planned start: the first multiple of the grain at or behind the operating system."""
-    return -(-os_gib * GIB // grain_sectors) * grain_sectors
+    return aligned(os_gib * GIB, grain_sectors)
+
+
+def aligned(sector: int, grain_sectors: int) -> int:
+    """The first multiple of the grain at or behind a sector."""
+    return -(-sector // grain_sectors) * grain_sectors

@@ -6,12 +6,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.plan.disk import GIB, MIB, data_start, grain, os_partitions
+from builder.plan.disk import GIB, MIB, aligned, data_start, grain, os_partitions
+
+# "Expert command (m for help): p" of the article, after its author had moved the partitions: start
+# and size in sectors. Its prose has 19682411 and 19682432 where the table shows that a 7 is meant.
+ARTICLE = """
+Nr AF  Hd Sec  Cyl  Hd Sec  Cyl     Start      Size ID
+ 1 80   1   1    0 254  63 1023        63  75489372 83
+ 2 00 254  63 1023 254  63 1023  75489536   4192864 82
+ 3 00 254  63 1023 254  63 1023  79682432 1927093108 83
+"""
 
 
-def test_the_articles_own_rule() -> None:
-    # ceiling(start / 128) * 128; its prose has 19682411 where its table shows 79682432.
-    assert -(-79682411 // 128) * 128 == 79682432
+def test_the_articles_own_table() -> None:
+    """Its rule, ceiling(start / 128) * 128, is ours with another grain."""
+    rows = [line.split() for line in ARTICLE.splitlines()[2:]]
+    spans = [(int(row[8]), int(row[9])) for row in rows]
+    for (start, size), (following, _) in itertools.pairwise(spans):
+        assert aligned(start + size, 128) == following
+        assert start + size != following, "where fdisk would have put it"
+    assert aligned(79682411, 128) == aligned(79682432, 128) == spans[-1][0]
+
+
+def test_every_start_fits_the_article() -> None:
     assert all(g % 128 == 0 for g in (grain(), grain(7 * 64), grain(7 * 256)))
 
 
