@@ -202,34 +202,3 @@ def test_help_is_quick_and_loads_nothing_heavy() -> None:
     heavy = {"pydantic", "jinja2", "pycdlib", "pykickstart", "cryptography", "requests"}
     assert not heavy & set(done.stdout.split())
     assert ksbuild("--help").exit_code == 0
-
-
-def test_from_the_wheel_alone(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
-    """An empty venv away from the checkout, with an empty PATH: Python is all a build needs."""
-    wheels = ROOT / "build/wheels"
-    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "wheel"]
-    options = ["--no-build-isolation", "-w", str(wheels)]
-    subprocess.run(
-        [*pip, *options, "--require-hashes", "-r", ROOT / "requirements/run.txt"], check=True
-    )
-    for stale in wheels.glob("ksbuild-*"):
-        stale.unlink()
-    subprocess.run([*pip, *options, "--no-deps", ROOT], check=True)
-    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    subprocess.run(
-        [tmp_path / "venv/bin/pip", "--quiet", "--disable-pip-version-check", "install",
-         "--no-index", "--find-links", wheels, "ksbuild"],
-        check=True,
-    )  # fmt: skip
-    build = ["iso", profile, "--source", el9_iso, "--offline", "-o", "out.iso"]
-    done = subprocess.run(
-        [tmp_path / "venv/bin/ksbuild", *map(str, build)],
-        cwd=tmp_path,
-        env={"PATH": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out.iso").stat().st_size > 10_000_000
-    assert not done.stderr
