@@ -25,14 +25,7 @@ def test_from_the_wheel_alone(el9_iso: Path, nobodys: Path) -> None:
     subprocess.run([*pip, *options, "--no-deps", ROOT], check=True)
     venv = nobodys / "venv"
     subprocess.run([python(nobodys), "-m", "venv", "--without-pip", venv], check=True)
-    installing: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        venv / "bin/python",
-        "--quiet",
-    ]
+    there: list[str | Path] = ["--python", venv / "bin/python", "--quiet"]
     subprocess.run(
         [*pip[:3], *there, "install", "--no-index", "--find-links", wheels, "ksbuild"], check=True
     )

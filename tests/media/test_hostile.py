@@ -18,8 +18,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from builder.cli import main
+from tests.media.mounts import mounted
 from tests.media.patch.conftest import tiny_tree
-from tests.media.patch.test_faults import mounted
 from tests.media.patch.trees import sha256
 from tests.media.sources import DISCINFO, EL9_LABEL, ROOT, TREEINFO, master, quietly
 

@@ -1,9 +1,8 @@
 """Disks that are full, read-only or slow, a machine that stops half-way, and reflinks on XFS.
 
-File systems are made in files and mounted through loop devices, which takes root.
+Some file systems are made in files and mounted through loop devices, which takes root.
 """
 
-import contextlib
 import fcntl
 import os
 import shutil
@@ -11,7 +10,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,39 +19,17 @@ from builder.media.errors import OutputError, SourceError
 from builder.media.patch import clone
 from builder.media.patch.medium import Md5, patch_medium
 from builder.media.patch.verify import verify_patched
+from tests.media.mounts import MEBIBYTE, mounted, xfs
 from tests.media.patch.trees import BIG, SMALL, WHEN, said, sha256
 from tests.media.sources import master
 
+__all__ = ["xfs"]
+
 ROOT = Path(__file__).parents[3]
-MEBIBYTE = 1024 * 1024
 MODES: tuple[Md5, ...] = ("implant", "drop")
 
 
-@contextlib.contextmanager
-def mounted(folder: Path, *options: str | Path) -> Iterator[Path]:
-    """Mount something at `folder`; a machine that cannot fails loudly."""
-    folder.mkdir(exist_ok=True)
-    command = ["mount", *options, folder]
-    if os.getuid() != 0:
-        pytest.fail(f"needs root: sudo {' '.join(map(str, command))}")
-    said(*command)
-    try:
-        yield folder
-    finally:
-        said("umount", folder)
-
-
-@pytest.fixture
-def xfs(tmp_path: Path) -> Iterator[Path]:
-    """A file system that shares blocks between files."""
-    image = tmp_path / "xfs.img"
-    with image.open("wb") as file:
-        file.truncate(512 * MEBIBYTE)
-    said("mkfs.xfs", "-q", "-m", "reflink=1", image)
-    with mounted(tmp_path / "xfs", "-o", "loop", image) as folder:
-        yield folder
-
-
+@pytest.mark.root
 @pytest.mark.parametrize("md5", MODES)
 @pytest.mark.parametrize("tree", [SMALL, BIG], ids=["padding", "grown"])
 def test_reflink_gives_the_same_bytes(
@@ -69,6 +45,7 @@ def test_reflink_gives_the_same_bytes(
     assert sha256(xfs / "source.iso") == sha256(tiny)
 
 
+@pytest.mark.root
 def test_reflink_takes_no_room(tiny: Path, xfs: Path) -> None:
     """More copies than the disk could hold."""
     large = xfs / "large.iso"
@@ -130,7 +107,7 @@ def test_progress_reaches_its_end(tiny: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("md5", MODES)
-@pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
+@pytest.mark.parametrize("kind", ["tmpfs", pytest.param("ext4", marks=pytest.mark.root)])
 def test_full_disk(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, md5: Md5, kind: str
 ) -> None:

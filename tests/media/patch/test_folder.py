@@ -16,7 +16,8 @@ from builder.media.errors import MediumError
 from builder.media.local import LocalFile
 from builder.media.patch.medium import Md5, Patched, patch_medium
 from builder.media.patch.verify import verify_patched
-from tests.media.patch.test_faults import MODES, xfs
+from tests.media.mounts import xfs
+from tests.media.patch.test_faults import MODES
 from tests.media.patch.trees import BIG, MANY, SMALL, WHEN, extracted, said, sha256
 
 __all__ = ["xfs"]
@@ -133,6 +134,7 @@ def test_folders_are_sorted_and_readable(
     assert re.search(r"-r--r--r--\s+1\s+0\s+0\s+3000 Nov 14 2023 .* repomd.xml", rock_ridge)
 
 
+@pytest.mark.root
 @pytest.mark.parametrize("md5", MODES)
 def test_every_way_of_copying_gives_the_same_bytes(
     tiny: Path,
