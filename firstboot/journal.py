@@ -41,8 +41,9 @@ class Journal:
 
     def verdict(self, verdict: str, **more: Any) -> None:
         """Write RESULT, the node's own answer to "did it work?", durable before it is said."""
-        node, boot_id = self._identity.node, self._boot_id
-        result = {"schema": SCHEMA, "verdict": verdict, "node": node, "boot_id": boot_id, **more}
+        identity, boot_id = self._identity, self._boot_id
+        result = {"schema": SCHEMA, "verdict": verdict, "node": identity.node, "boot_id": boot_id}
+        result |= {**more, "description": identity.description}
         self._write("RESULT", {**result, "at": now(), "cpu_s": _cpu_s(), "steps": self._steps})
         print(f"ksnode: {verdict}", flush=True)
         self._show(f"{verdict} {more.get('evidence', '')}")

@@ -213,11 +213,16 @@ class Pair:
 
 @dataclass(frozen=True)
 class Identity:
-    """node.json: which node this is, of which pair."""
+    """node.json: which node this is, of which pair.
+
+    `description` is the administrator's own line. It stands beside the pair, outside the plan
+    digest, so that nodes meet whose media only tell it differently.
+    """
 
     schema: int
     node: str
     pair: Pair
+    description: str = ""
 
     @property
     def me(self) -> Node:

@@ -59,7 +59,8 @@ def plan(
     blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
     nodes = {
         node.name: kickstart.NodePayload(
-            to_json(Identity(SCHEMA, node.name, both)), introduction.of(node.name)
+            to_json(Identity(SCHEMA, node.name, both, profile.pair.description or "")),
+            introduction.of(node.name),
         )
         for node in profile.node
     }

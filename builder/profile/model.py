@@ -48,6 +48,8 @@ class PairSection(Strict):
     """A UUID of this pair's own, by which its disks are told from every other pair's."""
     platform: Literal["el9", "debian12-lab"] = "el9"
     """What the nodes run: el9 (RHEL, AlmaLinux, Rocky Linux 9), or the lab's stand-in."""
+    description: Text | None = None
+    """A line for whoever looks: `ksnode status` and RESULT repeat it. Not in the plan digest."""
 
 
 class Repository(Strict):

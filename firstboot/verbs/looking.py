@@ -30,6 +30,8 @@ def status(identity: Identity, root: Path, arguments: argparse.Namespace) -> int
         return OK
     whole = "complete" if latches.is_set(root, latches.COMPLETE) else "not complete yet"
     print(f"{identity.node} of pair {identity.pair.name}: {whole}")
+    if identity.description:
+        print(identity.description)
     for name, step in said["steps"].items():
         print(f"{step['since']}  {name}: {step['event']} {step['detail']}".rstrip())
     return OK

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -244,3 +245,11 @@ def test_repositories_of_a_registration(root: Path, tmp_path: Path, works: bool)
     enable = " ".join(f"--enable={id_}" for id_ in ids)
     assert (tmp_path / "asked").read_text() == f"repos {enable}\n"
     assert (f"type: subscription-manager repos {enable}" in done.stdout) is not works
+
+
+def test_the_description_reaches_the_node_and_changes_no_plan(
+    example: Plan, changed: Callable[..., Plan]
+) -> None:
+    told = changed(("[pair]\n", '[pair]\ndescription = "rack 4, asset 1207"\n'))
+    assert '"description": "rack 4, asset 1207"' in told.either
+    assert told.digest == example.digest

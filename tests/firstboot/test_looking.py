@@ -1,5 +1,6 @@
 """ksnode why, check and collect: what is wrong, in words, an exit status, and an archive."""
 
+import dataclasses
 import json
 import stat
 import tarfile
@@ -9,7 +10,7 @@ import pytest
 
 from firstboot.__main__ import main
 from firstboot.files import SECRETS
-from firstboot.journal import Journal
+from firstboot.journal import STATE, Journal
 from firstboot.node import to_json
 from firstboot.verbs.collect import redacted
 from tests.firstboot.conftest import an_identity
@@ -67,6 +68,18 @@ def test_why_and_check(
     assert reason["since"]
     assert ksnode(node, "check") == status
     assert f"cabling {event}: {seen}" in capsys.readouterr().out
+
+
+def test_the_administrators_own_line_is_told(
+    node: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    identity = dataclasses.replace(an_identity(), description="rack 4, asset 1207")
+    lay(node, "etc/ksbuild/node.json", to_json(identity))
+    Journal(node, identity, "boot-1").verdict("complete")
+    assert json.loads((node / STATE / "RESULT").read_text())["description"] == "rack 4, asset 1207"
+    Journal(node, identity, "boot-1")("host", "ok")
+    assert ksnode(node, "status") == 0
+    assert "\nrack 4, asset 1207\n" in capsys.readouterr().out
 
 
 def test_a_bar_does_not_begin_performance_data(
