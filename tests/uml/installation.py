@@ -147,12 +147,13 @@ def start_node(
     console: Path,
     memory: int = 512,
     arguments: Sequence[str] = (),
+    write_cache: bool = False,
 ) -> Machine:
     """Start an installed machine from its disk. As UML has no firmware, root= comes from here."""
     return Machine(
         lab,
         name,
-        Hardware(disks=[Disk(disk)], nics=nics, memory=memory),
+        Hardware(disks=[Disk(disk, write_cache=write_cache)], nics=nics, memory=memory),
         [f"root=PARTUUID={root_uuid}", "ro", *arguments],
         console=console,
     )

@@ -53,21 +53,31 @@ def cache_folder() -> Path:
     return folder
 
 
-@functools.cache
-def environment() -> tuple[str, ...]:
-    """NAME=VALUE words linux.uml needs on this processor (see large_xstate.c); often none.
+def environment(write_cache: Path | None = None) -> tuple[str, ...]:
+    """NAME=VALUE words linux.uml needs; often none.
 
-    Raises MissingPiece when the shim has to be compiled and there is no compiler.
+    write_cache is the disk image that gets a volatile write cache (see write_cache.c), as
+    linux.uml's command line names it. On a processor with AMX there is large_xstate.c. Raises
+    MissingPiece when a shim has to be compiled and there is no compiler.
     """
-    if " amx_tile" not in Path("/proc/cpuinfo").read_text():
+    shims = ["write_cache.c"] if write_cache else []
+    if " amx_tile" in Path("/proc/cpuinfo").read_text():
+        shims.append("large_xstate.c")
+    if not shims:
         return ()
-    source = Path(__file__).with_name("large_xstate.c")
+    preload = f"LD_PRELOAD={':'.join(str(_shim(name)) for name in shims)}"
+    return (preload, f"KSBUILD_WRITE_CACHE={write_cache}") if write_cache else (preload,)
+
+
+@functools.cache
+def _shim(name: str) -> Path:
+    source = Path(__file__).with_name(name)
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
-    made = cache_folder() / f"large-xstate-{digest}.so"
+    made = cache_folder() / f"{source.stem.replace('_', '-')}-{digest}.so"
     if not made.exists():
         if shutil.which("cc") is None:
             raise MissingPiece(
-                "User-mode Linux needs a shim, to be compiled here, on a processor with AMX\n"
+                f"User-mode Linux needs {name}, to be compiled here\n"
                 "next: sudo apt-get install gcc libc6-dev"
             )
         # Machines start in threads of one process, and in several processes.
@@ -75,7 +85,7 @@ def environment() -> tuple[str, ...]:
             part = Path(folder) / made.name
             subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", part, source], check=True)
             part.rename(made)
-    return (f"LD_PRELOAD={made}",)
+    return made
 
 
 def module_closure(index: str, wanted: Iterable[str]) -> list[str]:

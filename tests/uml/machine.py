@@ -36,12 +36,14 @@ class Nic:
 class Disk:
     """A block device; the n-th of a machine is /dev/ubd<a, b, ...> in it.
 
-    With overlay the image is never written: what the machine writes goes to that new file.
+    With overlay the image is never written: what the machine writes goes to that new file. With
+    write_cache a power cut loses what was not flushed; one disk of a machine may have it.
     """
 
     image: Path
     read_only: bool = False
     overlay: Path | None = None
+    write_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,14 @@ def kernel_argv(
     return [*argv, *arguments]
 
 
+def write_cache(hardware: Hardware) -> Path | None:
+    """The image that gets a write cache, as kernel_argv() names it; ValueError for two."""
+    found = [Path(_plain(disk.image)) for disk in hardware.disks if disk.write_cache]
+    if len(found) > 1:
+        raise ValueError("one disk of a machine may have a write cache")
+    return found[0] if found else None
+
+
 def _transport(end: End | Tap) -> str:
     if isinstance(end, Tap):
         return f"transport=tap,ifname={end.name}"
@@ -123,7 +133,7 @@ class Machine:
         argv = kernel_argv(name, self._folder, hardware, arguments, initrd)
         with console.open("wb") as out:
             self._process = subprocess.Popen(
-                lab.inside("env", *kernel.environment(), *argv),
+                lab.inside("env", *kernel.environment(write_cache(hardware)), *argv),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -74,6 +74,11 @@ class Server:
         """The node this server is meant to be."""
         return self.section.name
 
+    @property
+    def address(self) -> str:
+        """Its address in the local network."""
+        return self.section.uplink.address.partition("/")[0]
+
 
 @dataclass
 class TestPair:
@@ -91,6 +96,7 @@ class TestPair:
     servers: list[Server] = field(default_factory=list)
     disk_gib: int = DISK_GIB
     node_mib: int = NODE_MIB
+    write_cache: bool = False  # of the nodes' disks, when they run from them
 
     def __post_init__(self) -> None:
         """Cable the servers: the uplink, then each crossover port to its like or as `crossed`."""
@@ -98,7 +104,9 @@ class TestPair:
         checked = load(self.profile).profile
         self.plan, sections = pair(checked), checked.node
         bmcs = [section.fencing[0].address for section in sections]
-        self.lab.lan(f"{sections[0].uplink.gateway}/24", *(f"{address}/24" for address in bmcs))
+        prefix = sections[0].uplink.address.partition("/")[2]
+        gateway = sections[0].uplink.gateway
+        self.lab.lan(*(f"{address}/{prefix}" for address in (gateway, *bmcs)))
         if not any(self.crossed):
             self.cables = [self.lab.cable() for _ in sections[0].crossover.ports]
             self.crossed = [each.a for each in self.cables], [each.b for each in self.cables]
@@ -158,7 +166,11 @@ class TestPair:
     def install_both(self) -> list[Verdict]:
         """Install both servers at the same time."""
         with ThreadPoolExecutor() as threads:
-            return list(threads.map(self.install, self.servers))
+            try:
+                return list(threads.map(self.install, self.servers))
+            except BaseException:
+                self.lab.close()  # the other installer would be waited for
+                raise
 
     def _boot(self, number: int, boot: int) -> Machine:
         server = self.servers[number]
@@ -170,6 +182,7 @@ class TestPair:
             nics=server.nics,
             console=server.folder / f"console-{boot}",
             memory=self.node_mib,
+            write_cache=self.write_cache,
         )
 
     def _bmc(self, server: Server) -> Bmc:
@@ -186,8 +199,7 @@ class TestPair:
 
     def on(self, server: Server, command: str, *, timeout: float = 60) -> str:
         """What a command printed on a node; to look, or to break something."""
-        address = server.section.uplink.address.partition("/")[0]
-        return Shell(self.lab, self.medium.parent).run(address, command, timeout=timeout)
+        return Shell(self.lab, self.medium.parent).run(server.address, command, timeout=timeout)
 
     def root_number(self, server: Server) -> int:
         """The number of the server's root partition."""

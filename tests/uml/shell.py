@@ -35,13 +35,21 @@ class Shell:
         target.write_text(text)
         return target
 
+    def argv(self, address: str, command: str) -> list[str]:
+        """The command that runs one on a node, for whoever goes on talking to it."""
+        options = [*_OPTIONS, "-i", str(self._key)]
+        return self._lab.inside("ssh", *options, f"root@{address}", command)
+
     def run(
         self, address: str, command: str, *, timeout: float = 60, ok: tuple[int, ...] = (0,)
     ) -> str:
         """What the command printed; CalledProcessError when it fails, with what it complained."""
-        argv = ["ssh", *_OPTIONS, "-i", str(self._key), f"root@{address}", command]
         done = subprocess.run(
-            self._lab.inside(*argv), capture_output=True, text=True, timeout=timeout, check=False
+            self.argv(address, command),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
         )
         if done.returncode not in ok:
             raise subprocess.CalledProcessError(
