@@ -7,7 +7,7 @@ BIN     := .venv/bin
 LOCK    := uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup iso try test test-media bench lint types golden docs wheel lock clean
+.PHONY: help setup iso try lab drill drills test test-media bench lint types golden docs wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,18 @@ build/demo-source.iso: $(wildcard builder/demo/*)
 try:  ## boot the demonstration medium in QEMU as NODE= (or with a stranger's SERIAL=)
 	@test -e $(OUT) || $(MAKE) --no-print-directory iso
 	@$(BIN)/ksbuild try $(PROFILE) $(OUT) $(if $(NODE),--node $(NODE)) $(if $(SERIAL),--serial $(SERIAL))
+
+lab drill drills: PROFILE = profiles/lab.toml
+lab drill drills: OUT = lab/out
+
+lab:  ## bring a pair up without hardware: medium, two servers, mounted (STAY=1 keeps it)
+	@./setup.sh lab && $(BIN)/python -m tests.lab up --profile $(PROFILE) --out $(OUT) $(if $(STAY),--stay)
+
+drill:  ## bring a pair up and do to it what D= says (docs/lab.md)
+	@./setup.sh lab && $(BIN)/python -m tests.lab drill $(D) --profile $(PROFILE) --out $(OUT)
+
+drills:  ## every drill, in random order (SEED=)
+	@./setup.sh lab && $(BIN)/python -m tests.lab drills --profile $(PROFILE) --out $(OUT) $(if $(SEED),--seed $(SEED))
 
 test:  ## every check and test, with its own set-up
 	@./setup.sh test && $(MAKE) --no-print-directory lint types docs

@@ -1,14 +1,17 @@
 #!/bin/sh
-# Usage: setup.sh run|demo|test    Makes .venv from the hash-locked lists in requirements/.
+# Usage: setup.sh run|demo|lab|test    Makes .venv from the hash-locked lists in requirements/.
 #
 # Never escalates: Debian packages are installed only when this already runs as root; otherwise the
 # one line to run is printed and the exit status is 6 ("environment", see docs/reference.md).
 set -eu
 cd "$(dirname "$0")"
-what=${1:?run or test}
+what=${1:?run, demo, lab or test}
 
-# demo: tools that assemble the demonstration source; test: the real programs the tests ask.
+# demo: tools that assemble the demonstration source; lab: what its machines are made of and run in;
+# test: the real programs the tests ask.
 demo="grub-common kmod"
+lab="$demo dosfstools fdisk gcc iproute2 isolinux libc6-dev mmdebstrap mtools openssh-client openssl
+  uidmap user-mode-linux util-linux xorriso"
 test="$demo augeas-tools chrony corosync cpio createrepo-c dlm-controld dnf dosfstools drbd-utils
   e2fsprogs fdisk fence-agents firewalld gcc gdisk genisoimage gfs2-utils gnupg ipmitool iproute2
   isolinux isomd5sum ksmtuned libc6-dev libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu
@@ -52,16 +55,17 @@ fi
 # shellcheck disable=SC2046  # lists of package names are meant to be split
 case $what in
   demo) need $(missing_packages "$demo") ;;
+  lab) need $(missing_packages "$lab") ;;
   test) need $(missing_packages "$test") ;;
   run) ;;
-  *) echo "usage: setup.sh run|demo|test" >&2; exit 2 ;;
+  *) echo "usage: setup.sh run|demo|lab|test" >&2; exit 2 ;;
 esac
 # A set-up that fits is left alone, and the one for tests serves for everything.
 fit() { # fit LIST: the stamp of a .venv made from that list
   echo ".venv/ksbuild-$1-$(cat requirements/bootstrap.txt "requirements/$1.txt" pyproject.toml |
     sha256sum | cut -c1-16)"
 }
-if [ "$what" = test ]; then list="test"; else list="run"; fi
+if [ "$what" = lab ] || [ "$what" = test ]; then list="test"; else list="run"; fi
 if [ -e "$(fit test)" ] || [ -e "$(fit "$list")" ]; then exit 0; fi
 echo "setup: making .venv from requirements/$list.txt" >&2
 [ -x .venv/bin/python ] || "$python" -m venv .venv

@@ -6,6 +6,7 @@ Both are made once and kept in build/tests, named after what they were made from
 import hashlib
 import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -92,8 +93,7 @@ def _kept(kind: str, digest: str) -> Path:
     return place
 
 
-@pytest.fixture(scope="session")
-def demo_source() -> Path:
+def demo_iso() -> Path:
     """The demonstration source, built from the code as it stands."""
     code = [
         *(ROOT / "builder/demo").glob("*.[ps][yh]"),
@@ -106,30 +106,37 @@ def demo_source() -> Path:
 
 
 @pytest.fixture(scope="session")
-def el9_iso(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def demo_source() -> Path:
+    """The same, for tests."""
+    return demo_iso()
+
+
+def el9_shaped_iso(demo: Path) -> Path:
     """An ISO laid out as an AlmaLinux 9 DVD; its kernel and initrd are the demonstration's."""
-    return _mastered("el9", demo_source, tmp_path_factory, master)
+    return _mastered("el9", demo, master)
 
 
 @pytest.fixture(scope="session")
-def pungi9_iso(demo_source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def el9_iso(demo_source: Path) -> Path:
+    """The same, for tests."""
+    return el9_shaped_iso(demo_source)
+
+
+@pytest.fixture(scope="session")
+def pungi9_iso(demo_source: Path) -> Path:
     """The same files, mastered the other way that pungi knows: genisoimage and isohybrid."""
-    return _mastered("pungi9", demo_source, tmp_path_factory, master_pungi)
+    return _mastered("pungi9", demo_source, master_pungi)
 
 
-def _mastered(
-    kind: str,
-    demo_source: Path,
-    tmp_path_factory: pytest.TempPathFactory,
-    mastered_by: Callable[[Path, Path], None],
-) -> Path:
+def _mastered(kind: str, demo_source: Path, mastered_by: Callable[[Path, Path], None]) -> Path:
     place = _kept(kind, _digest(demo_source, Path(__file__)))
     if not place.exists():
-        folder = tmp_path_factory.mktemp(kind)
-        el9_tree(demo_source, folder / "tree")
-        mastered_by(folder / "tree", folder / "new.iso")
-        # Another file system than the temporary folder's would make a rename fail.
-        shutil.copyfile(folder / "new.iso", place.with_suffix(".part"))
+        with tempfile.TemporaryDirectory(prefix=f"ksbuild-{kind}-") as name:
+            folder = Path(name)
+            el9_tree(demo_source, folder / "tree")
+            mastered_by(folder / "tree", folder / "new.iso")
+            # Another file system than the temporary folder's would make a rename fail.
+            shutil.copyfile(folder / "new.iso", place.with_suffix(".part"))
         place.with_suffix(".part").rename(place)
     return place
 

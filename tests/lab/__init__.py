@@ -1,0 +1,1 @@
+"""`make lab` and its drills: a pair from medium to mounted, and what may happen to it then."""

@@ -1,0 +1,96 @@
+"""From profile to two running nodes: the medium, the servers, their installation, their power."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.lab.progress import Tell, Watch
+from tests.media.sources import demo_iso, el9_shaped_iso
+from tests.uml.images import CLUSTER_PACKAGES, Images, prepare
+from tests.uml.installation import Verdict
+from tests.uml.lab import Lab
+from tests.uml.pair import TestPair, build_medium
+from tests.uml.shell import Shell
+
+PATIENCE_S = 1500.0  # from power-on to both nodes' RESULT
+
+
+class NotInstalled(Exception):
+    """A server was not installed; the text is what its installer said."""
+
+
+@dataclass(frozen=True)
+class Stock:
+    """What pairs are made from, made once and kept: an installation ISO and Debian's images."""
+
+    source: Path
+    images: Images
+
+
+def stock(tell: Tell) -> Stock:
+    """Make what the cache lacks. Raises kernel.MissingPiece with the command that brings it."""
+    tell("", "the installation source and Debian's packages (kept in build/)")
+    return Stock(el9_shaped_iso(demo_iso()), prepare(CLUSTER_PACKAGES))
+
+
+def described(profile: str, description: str) -> str:
+    """The profile's text with that [pair] description; "" leaves it as it is."""
+    if not description:
+        return profile
+    line = f"description = {json.dumps(description)}"
+    own = re.compile(r"^description\s*=.*$", re.MULTILINE)
+    if own.search(profile):
+        return own.sub(lambda _: line, profile)
+    return profile.replace("[pair]\n", f"[pair]\n{line}\n", 1)
+
+
+@contextmanager
+def a_pair(
+    stock: Stock, folder: Path, profile: Path, *, description: str = "", write_cache: bool = True
+) -> Iterator[TestPair]:
+    """Both servers with blank disks, cabled, and their medium; no power afterwards.
+
+    The profile's copy below folder lets the lab's own key in, to look and to break things. With
+    write_cache a power cut loses what a node had not flushed to its disk.
+    """
+    folder.mkdir(parents=True)
+    with Lab() as lab:
+        own = Shell(lab, folder).profile(profile, folder / "pair.toml")
+        own.write_text(described(own.read_text(), description))
+        medium = build_medium(stock.source, folder / "pair.iso", folder / "keys", own)
+        made = TestPair(
+            lab, stock.images, medium, folder / "servers", profile=own, write_cache=write_cache
+        )
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def install(pair: TestPair, tell: Tell) -> list[Verdict]:
+    """Install both servers at once. Raises NotInstalled."""
+    tell("", "both servers start from the medium")
+    verdicts = pair.install_both()
+    for server, verdict in zip(pair.servers, verdicts, strict=True):
+        if not verdict.success:
+            raise NotInstalled(f"{server.name}: {verdict.reason}\n{verdict.script_tail}")
+        tell(server.name, f"installed in {verdict.seconds:.0f} s")
+    return verdicts
+
+
+def bring_up(pair: TestPair, tell: Tell, patience_s: float = PATIENCE_S) -> Watch:
+    """Switch both on and touch nothing more until both say complete, or patience is over."""
+    tell("", "power on; from here on nobody touches anything")
+    watch = Watch(pair, tell)
+    for server in pair.servers:
+        server.outlet.switch_on()
+    while not watch.complete and watch.seconds < patience_s:
+        watch.look()
+        time.sleep(1)
+    return watch
