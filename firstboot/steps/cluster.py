@@ -35,6 +35,7 @@ class ClusterUp(Step):
         self._context = context
         self._sleep = sleep
         identity = context.identity
+        self._place = identity.pair.gfs2.mount
         self._units = systemd.render(identity)
         self._files = (
             *corosync.render(identity),
@@ -96,6 +97,11 @@ class ClusterUp(Step):
         me = f"{self._context.identity.node} is not online"
         if not complete or me in offline:
             return [*offline, LOOK] if offline else self._check_configuration()
+        if (peer := self._context.identity.peer.name) in state.unclean:
+            return [
+                f"{peer} is lost and not fenced: until it is, {self._place} waits",
+                f"next: if you have seen that {peer} is off: stonith_admin --confirm {peer}",
+            ]
         self._remark = offline
         return self._check_configuration()
 

@@ -171,6 +171,19 @@ def test_on_a_complete_node_drift_and_a_lost_peer_are_remarks(
     )
 
 
+def test_while_the_lost_peer_can_not_be_fenced_a_human_is_told_what_to_type(
+    context: Context, run: ScriptedRun
+) -> None:
+    """Storage waits until pacemaker knows that the peer is off; only a human can know it here."""
+    step = complete(context, run)
+    lost = r'(name="julius" id="2" online=)"true"( [^>]*unclean=)"false"'
+    run.expect(LOOK, re.sub(lost, r'\1"false"\2"true"', recorded("mounted")))
+    assert step.check() == [
+        "julius is lost and not fenced: until it is, /srv/vmdata waits",
+        "next: if you have seen that julius is off: stonith_admin --confirm julius",
+    ]
+
+
 @pytest.mark.parametrize(
     ("name", "missing"),
     [

@@ -1,6 +1,8 @@
 """Bring a pair up in User-mode Linux, and drill it.
 
     python -m tests.lab up [--profile FILE] [--out DIR] [--stay]
+    python -m tests.lab drill NAME... [--profile FILE] [--out DIR] [--seed N]
+    python -m tests.lab drills [--profile FILE] [--out DIR] [--seed N]
 
 LAB_NONCE in the environment becomes the profile's [pair] description and comes back in report.json
 by way of the nodes. Exit status: 0 both nodes are complete, 1 not, 6 this machine lacks something,
@@ -12,6 +14,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
+import secrets
 import shlex
 import shutil
 import signal
@@ -22,12 +26,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from tests.lab.bringup import NotInstalled, a_pair, bring_up, install, stock
+from tests.lab.drills import DRILLS, Session
 from tests.lab.progress import Printed, Tell
 from tests.lab.report import keep, told_by, whole
 from tests.uml.kernel import MissingPiece
 from tests.uml.machine import scratch_folder
 from tests.uml.pair import PROFILE, TestPair
-from tests.uml.shell import Shell
 
 LACKING, INTERRUPTED = 6, 130
 
@@ -38,7 +42,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="ksbuild-lab-", dir=scratch_folder()))
     try:
-        return up(options, folder / "pair", Printed())
+        return COMMANDS[options.command](options, folder / "pair", Printed())
     except MissingPiece as error:
         print(f"lab: {error}", file=sys.stderr)
         return LACKING
@@ -56,10 +60,28 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m tests.lab")
     commands = parser.add_subparsers(dest="command", required=True)
     going_up = commands.add_parser("up", help="bring a pair up and report")
-    going_up.add_argument("--profile", type=Path, default=PROFILE)
-    going_up.add_argument("--out", type=Path, default=Path("lab/out"))
     going_up.add_argument("--stay", action="store_true", help="keep the pair until Ctrl-C")
+    one = commands.add_parser("drill", help="bring a pair up and run these drills on it")
+    one.add_argument("names", nargs="+", choices=sorted(DRILLS), metavar="NAME")
+    every = commands.add_parser("drills", help="every drill in random order")
+    for command in (going_up, one, every):
+        command.add_argument("--profile", type=Path, default=PROFILE)
+        command.add_argument("--out", type=Path, default=Path("lab/out"))
+    for command in (one, every):
+        command.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
     return parser
+
+
+def drill(options: argparse.Namespace, folder: Path, tell: Tell) -> int:
+    """make drill: 0 only when all passed."""
+    return Session(options, folder, tell, options.seed).run(options.names)
+
+
+def drills(options: argparse.Namespace, folder: Path, tell: Tell) -> int:
+    """make drills: all of them, in an order that the seed decides."""
+    names = random.Random(options.seed).sample(sorted(DRILLS), len(DRILLS))  # noqa: S311
+    print(f"seed {options.seed}: {' '.join(names)}", flush=True)
+    return Session(options, folder, tell, options.seed).run(names)
 
 
 def up(options: argparse.Namespace, folder: Path, tell: Tell) -> int:
@@ -81,13 +103,14 @@ def up(options: argparse.Namespace, folder: Path, tell: Tell) -> int:
 
 
 def _stay(pair: TestPair) -> NoReturn:
-    shell = Shell(pair.lab, pair.medium.parent)
     print("\nThe pair runs until Ctrl-C. On a node:")
     for server in pair.servers:
-        print(f"  {shlex.join(shell.argv(server.address, ''))}   # {server.name}")
+        print(f"  {shlex.join(pair.shell.argv(server.address, ''))}   # {server.name}")
     while True:
         time.sleep(3600)
 
+
+COMMANDS = {"up": up, "drill": drill, "drills": drills}
 
 if __name__ == "__main__":
     sys.exit(main())

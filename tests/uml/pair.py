@@ -116,7 +116,7 @@ class TestPair:
             disk = blank_disk(self.scratch / f"{section.name}.img", self.disk_gib)
             outlet = Outlet(section.name, partial(self._boot, number))
             self.servers.append(Server(section, self._nics(section, number), disk, folder, outlet))
-        self.bmcs = [self._bmc(server) for server in self.servers]
+        self.bmcs = [self.a_bmc(server) for server in self.servers]
 
     def close(self) -> None:
         """Switch the BMCs and the servers off, and throw the disks away."""
@@ -185,7 +185,8 @@ class TestPair:
             write_cache=self.write_cache,
         )
 
-    def _bmc(self, server: Server) -> Bmc:
+    def a_bmc(self, server: Server) -> Bmc:
+        """Its BMC with power, anew after close()."""
         device = server.section.fencing[0]
         assert device.address
         return Bmc(
@@ -199,7 +200,18 @@ class TestPair:
 
     def on(self, server: Server, command: str, *, timeout: float = 60) -> str:
         """What a command printed on a node; to look, or to break something."""
-        return Shell(self.lab, self.medium.parent).run(server.address, command, timeout=timeout)
+        return self.shell.run(server.address, command, timeout=timeout)
+
+    @property
+    def shell(self) -> Shell:
+        """The way in; its key lies beside the medium."""
+        return Shell(self.lab, self.medium.parent)
+
+    def uplink_of(self, server: Server) -> Tap:
+        """Its port of the local network."""
+        end = server.nics[0].end
+        assert isinstance(end, Tap)
+        return end
 
     def root_number(self, server: Server) -> int:
         """The number of the server's root partition."""

@@ -1,0 +1,121 @@
+"""What must be true of a pair in production after anything that may happen to it.
+
+Each audit gives complaints, none when all is well. They look by the node's own programs, on both
+nodes, and change nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+
+from tests.lab.writer import Writer
+from tests.uml.pair import TestPair
+
+# What a kernel says that lost its way; a journal replayed after a power cut is no such thing.
+BAD_WORDS = re.compile(
+    r"withdraw|fatal: (?:filesystem|invalid)|Call Trace|BUG:|Oops|I/O error"
+    r"|Split-Brain detected"
+)
+CONNECTED = re.compile(r"cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate")
+LOOK_AGAIN_S = 5.0
+
+Audit = Callable[[TestPair], list[str]]
+
+
+def mounted(pair: TestPair) -> list[str]:
+    """GFS2 is mounted on both nodes."""
+    place = f" {pair.plan.gfs2.mount} gfs2 "
+    return [
+        f"{server.name}: not mounted"
+        for server in pair.servers
+        if place not in pair.on(server, "cat /proc/mounts")
+    ]
+
+
+def replicated(pair: TestPair) -> list[str]:
+    """DRBD is Connected, Primary/Primary, UpToDate/UpToDate."""
+    told = {server.name: pair.on(server, "cat /proc/drbd") for server in pair.servers}
+    return [
+        f"{name}: {(re.findall('cs:.*', text) or ['DRBD is down'])[0]}"
+        for name, text in told.items()
+        if not CONNECTED.search(text)
+    ]
+
+
+def clustered(pair: TestPair) -> list[str]:
+    """Both nodes are online and agree on one CIB; no resource failed, nobody is held back."""
+    texts = [pair.on(server, "cibadmin --query --local") for server in pair.servers]
+    found = []
+    first, second = (_configuration(text) for text in texts)
+    if first != second:
+        found.append("the nodes have different CIBs")
+    if "drbd-fence-by-handler" in texts[0]:
+        found.append("a constraint of DRBD's fence handler is left")
+    status = pair.on(pair.servers[0], "crm_mon -1rf")
+    found += [line.strip() for line in status.splitlines() if "FAILED" in line or "OFFLINE" in line]
+    return found + re.findall(r"UNCLEAN.*|Failed (?:Resource|Fencing) Actions.*", status)
+
+
+def as_planned(pair: TestPair) -> list[str]:
+    """`ksnode check` is OK on both nodes."""
+    told = [pair.on(server, "ksnode check || :").strip() for server in pair.servers]
+    return [line for line in told if "KSNODE OK" not in line]
+
+
+def kernel_is_quiet(pair: TestPair) -> list[str]:
+    """No kernel tells of a withdrawn file system, a lost write, or itself."""
+    return [
+        f"{server.name}: {line}"
+        for server in pair.servers
+        for line in pair.on(server, "journalctl -k -b --no-pager -o cat").splitlines()
+        if BAD_WORDS.search(line)
+    ]
+
+
+AUDITS: tuple[Audit, ...] = (mounted, replicated, clustered, as_planned, kernel_is_quiet)
+
+
+def complaints(pair: TestPair) -> list[str]:
+    """What all of them find now; a node that can't be asked is a complaint."""
+    found: list[str] = []
+    for audit in AUDITS:
+        try:
+            found += audit(pair)
+        except subprocess.SubprocessError as error:
+            found.append(f"{audit.__name__}: {error}")
+    return found
+
+
+def settle(pair: TestPair, timeout: float) -> list[str]:
+    """Wait until nobody complains; what is left after timeout seconds."""
+    end = time.monotonic() + timeout
+    while (left := complaints(pair)) and time.monotonic() < end:
+        time.sleep(LOOK_AGAIN_S)
+    return left
+
+
+def lost(pair: TestPair, writers: Sequence[Writer]) -> list[str]:
+    """Nothing that was acknowledged is missing, on either node, of any writer so far."""
+    found = []
+    for writer in writers:
+        for server in pair.servers:
+            loss = writer.loss(pair.on, server)
+            if loss.missing:
+                found.append(
+                    f"{server.name} lacks {loss.missing} of {loss.acknowledged} acknowledged"
+                    f" records of {writer.path}, from {loss.first}"
+                )
+    return found
+
+
+def _configuration(text: str) -> str:
+    """The configuration and its version; what nodes report of themselves comes in at any time."""
+    head = re.search(r"<cib .*?>", text)
+    whole = re.search(r"<configuration>.*</configuration>", text, re.DOTALL)
+    assert head, text
+    assert whole, text
+    version = re.findall(r'\b(admin_epoch|epoch)="(\d+)"', head[0])
+    return f"{sorted(version)} {whole[0]}"
