@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.lab import production
+from tests.lab import beginning, production
 from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
@@ -26,7 +26,16 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "orderly-poweroff": production.orderly_poweroff,
     "node-and-bmc": production.node_and_bmc,
 }
-AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {}
+AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
+    "bmc-dead": beginning.bmc_dead,
+    "bmcs-swapped": beginning.bmcs_swapped,
+    "foreign-pair": beginning.foreign_pair,
+    "wrong-clock": beginning.wrong_clock,
+    "peer-late": beginning.peer_late,
+    "medium-of-the-other": beginning.medium_of_the_other,
+    "medium-left-in": beginning.medium_left_in,
+    "reinstalled": beginning.reinstalled,
+}
 DRILLS = {**IN_PRODUCTION, **AT_THE_BEGINNING}
 # What a drill that does not pass ends with; anything else is the lab's own fault and a traceback.
 NOT_PASSED = (Failed, MachineError, NotInstalled, TimeoutError, subprocess.SubprocessError)

@@ -148,12 +148,14 @@ def start_node(
     memory: int = 512,
     arguments: Sequence[str] = (),
     write_cache: bool = False,
+    clock_offset_s: int = 0,
 ) -> Machine:
     """Start an installed machine from its disk. As UML has no firmware, root= comes from here."""
+    disks = [Disk(disk, write_cache=write_cache)]
     return Machine(
         lab,
         name,
-        Hardware(disks=[Disk(disk, write_cache=write_cache)], nics=nics, memory=memory),
+        Hardware(disks=disks, nics=nics, memory=memory, clock_offset_s=clock_offset_s),
         [f"root=PARTUUID={root_uuid}", "ro", *arguments],
         console=console,
     )

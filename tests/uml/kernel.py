@@ -53,20 +53,26 @@ def cache_folder() -> Path:
     return folder
 
 
-def environment(write_cache: Path | None = None) -> tuple[str, ...]:
+def environment(write_cache: Path | None = None, clock_offset_s: int = 0) -> tuple[str, ...]:
     """NAME=VALUE words linux.uml needs; often none.
 
     write_cache is the disk image that gets a volatile write cache (see write_cache.c), as
-    linux.uml's command line names it. On a processor with AMX there is large_xstate.c. Raises
-    MissingPiece when a shim has to be compiled and there is no compiler.
+    linux.uml's command line names it; clock_offset_s is by how much the machine's clock is off. On
+    a processor with AMX there is large_xstate.c. Raises MissingPiece when a shim has to be compiled
+    and there is no compiler.
     """
-    shims = ["write_cache.c"] if write_cache else []
+    shims, words = [], []
     if " amx_tile" in Path("/proc/cpuinfo").read_text():
         shims.append("large_xstate.c")
+    if write_cache:
+        shims.append("write_cache.c")
+        words.append(f"KSBUILD_WRITE_CACHE={write_cache}")
+    if clock_offset_s:
+        shims.append("wrong_clock.c")
+        words.append(f"KSBUILD_CLOCK_OFFSET={clock_offset_s}")
     if not shims:
         return ()
-    preload = f"LD_PRELOAD={':'.join(str(_shim(name)) for name in shims)}"
-    return (preload, f"KSBUILD_WRITE_CACHE={write_cache}") if write_cache else (preload,)
+    return (f"LD_PRELOAD={':'.join(str(_shim(name)) for name in shims)}", *words)
 
 
 @functools.cache

@@ -48,11 +48,12 @@ class Disk:
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a machine is made of; memory is in MiB."""
+    """What a machine is made of; memory is in MiB, its clock is clock_offset_s seconds off."""
 
     disks: Sequence[Disk] = ()
     nics: Sequence[Nic] = ()
     memory: int = 512
+    clock_offset_s: int = 0
 
 
 def scratch_folder() -> Path:
@@ -131,9 +132,10 @@ class Machine:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._folder.mkdir()
         argv = kernel_argv(name, self._folder, hardware, arguments, initrd)
+        environment = kernel.environment(write_cache(hardware), hardware.clock_offset_s)
         with console.open("wb") as out:
             self._process = subprocess.Popen(
-                lab.inside("env", *kernel.environment(write_cache(hardware)), *argv),
+                lab.inside("env", *environment, *argv),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,

@@ -18,7 +18,7 @@ from builder.plan.bootmenu import INSTALL
 from builder.plan.pair import pair
 from builder.profile.load import load
 from builder.profile.model import NodeSection
-from firstboot.node import partition_uuid, plan_digest
+from firstboot.node import plan_digest
 from tests.uml import installation
 from tests.uml.bmc import Bmc
 from tests.uml.disk import blank_disk, partition
@@ -37,10 +37,13 @@ NODE_MIB = 640
 STATE = "/var/lib/ksbuild"
 
 
-def build_medium(source: Path, output: Path, keys: Path, profile: Path = PROFILE) -> Path:
-    """Make the pair's medium as a user would."""
+def build_medium(
+    source: Path, output: Path, keys: Path, profile: Path = PROFILE, *, node: str = ""
+) -> Path:
+    """Make the pair's medium, or one for a node alone, as a user would."""
     files = [profile, "--source", source, "--output", output, "--keys", keys, "--offline"]
-    subprocess.run([KSBUILD, "iso", *map(str, files)], check=True, capture_output=True)
+    only = ["--node", node] if node else []
+    subprocess.run([KSBUILD, "iso", *map(str, files), *only], check=True, capture_output=True)
     return output
 
 
@@ -68,6 +71,7 @@ class Server:
     folder: Path
     outlet: Outlet
     more_disks: list[Path] = field(default_factory=list)
+    clock_offset_s: int = 0
 
     @property
     def name(self) -> str:
@@ -178,24 +182,25 @@ class TestPair:
             self.lab,
             server.name,
             disk=server.disk,
-            root_uuid=partition_uuid(self.plan.id, server.name, "root"),
+            root_uuid=partition(server.disk, "ks-root").uuid,
             nics=server.nics,
             console=server.folder / f"console-{boot}",
             memory=self.node_mib,
             write_cache=self.write_cache,
+            clock_offset_s=server.clock_offset_s,
         )
 
-    def a_bmc(self, server: Server) -> Bmc:
-        """Its BMC with power, anew after close()."""
+    def a_bmc(self, server: Server, *, switches: Server | None = None) -> Bmc:
+        """Its BMC with power, anew after close(); wired to the other server by mistake."""
         device = server.section.fencing[0]
         assert device.address
         return Bmc(
             self.lab,
-            server.outlet,
+            (switches or server).outlet,
             address=device.address,
             user=device.user,
             password=BMC_PASSWORD,
-            guid=uuid.uuid5(uuid.UUID(self.plan.id), server.name),
+            guid=uuid.uuid5(uuid.UUID(self.plan.id), (switches or server).name),
         )
 
     def on(self, server: Server, command: str, *, timeout: float = 60) -> str:
@@ -215,7 +220,7 @@ class TestPair:
 
     def root_number(self, server: Server) -> int:
         """The number of the server's root partition."""
-        return partition(server.disk, partition_uuid(self.plan.id, server.name, "root")).number
+        return partition(server.disk, "ks-root").number
 
     def _nics(self, section: NodeSection, number: int) -> list[Nic]:
         macs = [section.uplink.ports[0], *section.crossover.ports]
