@@ -38,7 +38,7 @@ LACKING, INTERRUPTED = 6, 130
 
 def main() -> int:
     """Read the command line and do it."""
-    options = _parser().parse_args()
+    options = parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="ksbuild-lab-", dir=scratch_folder()))
     try:
@@ -56,9 +56,10 @@ def main() -> int:
         shutil.rmtree(folder)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tests.lab")
-    commands = parser.add_subparsers(dest="command", required=True)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    made = argparse.ArgumentParser(prog="python -m tests.lab")
+    commands = made.add_subparsers(dest="command", required=True)
     going_up = commands.add_parser("up", help="bring a pair up and report")
     going_up.add_argument("--stay", action="store_true", help="keep the pair until Ctrl-C")
     one = commands.add_parser("drill", help="bring a pair up and run these drills on it")
@@ -69,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--out", type=Path, default=Path("lab/out"))
     for command in (one, every):
         command.add_argument("--seed", type=int, default=secrets.randbelow(1 << 31))
-    return parser
+    return made
 
 
 def drill(options: argparse.Namespace, folder: Path, tell: Tell) -> int:
