@@ -39,7 +39,7 @@ class Bmc:
     def __init__(
         self, lab: Lab, power: Power, *, address: str, user: str, password: str, guid: uuid.UUID
     ) -> None:
-        self._power = power
+        self._lab, self._power = lab, power
         self.log: list[tuple[float, str]] = []
         self._process = subprocess.Popen(
             lab.inside(sys.executable, "-m", "tests.uml.bmc", address, user, str(guid)),
@@ -47,18 +47,25 @@ class Bmc:
             stdout=subprocess.PIPE,
             text=True,
             cwd=CHECKOUT,
+            start_new_session=True,  # Ctrl-C is for the lab, which then closes this
         )
+        lab.adopt(self, self._process.pid)
         assert self._process.stdin is not None
         self._process.stdin.write(f"{password}\n")
         self._process.stdin.flush()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
-    def close(self) -> None:
-        """Let it die, as a BMC does that loses its own power."""
+    def power_cut(self) -> None:
+        """Let it die, as a BMC does that loses its own power. Idempotent."""
         self._process.kill()
-        self._thread.join()
         self._process.wait()
+        self._lab.release(self, self._process.pid)
+
+    def close(self) -> None:
+        """The same, and give its pipes up."""
+        self.power_cut()
+        self._thread.join()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None
             with suppress(BrokenPipeError):

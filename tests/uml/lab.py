@@ -81,6 +81,7 @@ class Lab:
         self._ends = 0
         self._taps = 0
         self._keeper: subprocess.Popen[bytes] | None = None
+        self._closed = False
 
     def __enter__(self) -> Lab:
         kernel.require_programs()
@@ -110,7 +111,8 @@ class Lab:
         self.close()
 
     def close(self) -> None:
-        """Cut every machine's power and give the namespace up."""
+        """Cut every machine's power, also of those that still start, and give the namespace up."""
+        self._closed = True
         for machine in self._machines:
             machine.power_cut()
         if self._keeper is not None:
@@ -179,6 +181,8 @@ class Lab:
         """Take responsibility for a machine that runs as process group pid."""
         self._machines.append(machine)
         self._tell(f"+ {pid}")
+        if self._closed:
+            machine.power_cut()
 
     def release(self, machine: Powered, pid: int) -> None:
         """Forget a machine that has ended, and its pid, which may soon be someone else's."""
@@ -188,5 +192,7 @@ class Lab:
     def _tell(self, line: str) -> None:
         assert self._keeper is not None
         assert self._keeper.stdin is not None
+        if self._keeper.stdin.closed:
+            return  # the keeper has ended, and all machines before it
         self._keeper.stdin.write(f"{line}\n".encode())
         self._keeper.stdin.flush()

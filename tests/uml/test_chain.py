@@ -1,9 +1,14 @@
-"""The whole chain, nothing typed: profile -> medium -> two installed nodes -> a mounted pair."""
+"""The whole chain, nothing typed: profile -> medium -> two installed nodes -> a mounted pair.
+
+It is what `make lab` does, and the drill pull-power on the pair that came of it.
+"""
 
 from __future__ import annotations
 
 import json
+import random
 import re
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,17 +17,21 @@ import pytest
 
 from firstboot.node import SCHEMA, Identity, partition_uuid
 from firstboot.render import render
+from tests.lab import production
+from tests.lab.bringup import Stock, a_pair, bring_up
+from tests.lab.drilling import Drilling
+from tests.lab.progress import Printed
+from tests.lab.report import told_by, whole
 from tests.uml import started
 from tests.uml.disk import partitions, read_files
 from tests.uml.images import BMC_PASSWORD, Images
 from tests.uml.installation import Verdict
-from tests.uml.lab import Lab
-from tests.uml.pair import PROFILE, STATE, Server, TestPair, build_medium
-from tests.uml.shell import Shell
+from tests.uml.pair import PROFILE, STATE, Server, TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(3000)]
 
-BOOT_S, COMPLETE_S, AGAIN_S = 300.0, 1500.0, 900.0
+BOOT_S, AGAIN_S = 300.0, 900.0
+NONCE = str(uuid.uuid4())
 SECRETS = "/etc/ksbuild/secrets"
 PRIVATE_KEYS = r"/etc/ksbuild/(introduction|pair)/.*\.key|/etc/ssh/ssh_host_ed25519_key"
 # Read while the pair runs; what a node keeps shows best from outside, once it is off.
@@ -48,12 +57,8 @@ def pair(
     pair_images: Images, el9_iso: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestPair]:
     folder = tmp_path_factory.mktemp("chain")
-    with Lab() as lab:
-        profile = Shell(lab, folder).profile(PROFILE, folder / "pair.toml")
-        medium = build_medium(el9_iso, folder / "pair.iso", folder / "keys", profile)
-        made = TestPair(lab, pair_images, medium, folder / "servers")
+    with a_pair(Stock(el9_iso, pair_images), folder / "pair", PROFILE, description=NONCE) as made:
         yield made
-        made.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,8 +67,8 @@ def installed(pair: TestPair) -> list[Verdict]:
 
 
 @pytest.fixture(scope="module")
-def complete(pair: TestPair, installed: list[Verdict]) -> list[dict[str, str]]:
-    """Switch both on, wait until both are complete; what LOOK answered then.
+def report(pair: TestPair, installed: list[Verdict]) -> dict[str, Any]:
+    """Switch both on, wait until both are complete; what `make lab` makes of it.
 
     They find each other once every program that they start is written down.
     """
@@ -75,21 +80,39 @@ def complete(pair: TestPair, installed: list[Verdict]) -> list[dict[str, str]]:
     for server in pair.servers:
         server.outlet.wait_console("hears nothing of", BOOT_S)
         pair.on(server, started.command(pair.folder))
+        pair.on(server, "sync")  # its power will be cut before long
     for cable in pair.cables:
         pair.lab.plug_cable(cable)
-    for server in pair.servers:
-        server.outlet.wait_console("ksnode: complete", COMPLETE_S)
+    watch = bring_up(pair, Printed())
+    assert watch.complete, watch.stages
+    told = {server.name: told_by(pair, server) for server in pair.servers}
+    return whole(pair, watch, installed, told)
+
+
+@pytest.fixture(scope="module")
+def complete(pair: TestPair, report: dict[str, Any]) -> list[dict[str, str]]:
+    """What LOOK answered once both were complete."""
+    assert report["complete"]
     seen = [{n: pair.on(s, f"{c} || :") for n, c in LOOK.items()} for s in pair.servers]
     return [
-        {**of, "console": server.outlet.console_text()}
+        {**of, "console": server.outlet.console_text(), "boots": str(len(server.outlet.machines))}
         for of, server in zip(seen, pair.servers, strict=True)
     ]
 
 
 @pytest.fixture(scope="module")
-def came_back(pair: TestPair, complete: list[dict[str, str]]) -> list[str]:
-    """Both lose power at once and get it back; their GFS2 mounts, and a file for each other."""
+def drilled(pair: TestPair, complete: list[dict[str, str]]) -> dict[str, float]:
+    """One node lost its power while both wrote, and all audits held; what was measured."""
     assert complete
+    drill = Drilling(pair, Printed(), random.Random())  # noqa: S311 - either node
+    production.pull_power(drill)
+    return drill.figures
+
+
+@pytest.fixture(scope="module")
+def came_back(pair: TestPair, drilled: dict[str, float]) -> list[str]:
+    """Both lose power at once and get it back; their GFS2 mounts, and a file for each other."""
+    assert drilled
     for server in pair.servers:
         pair.on(server, f"echo before-{server.name} >/srv/vmdata/{server.name}; sync")
     for server in pair.servers:
@@ -155,12 +178,33 @@ def test_the_pair_is_mounted_and_measured(complete: list[dict[str, str]]) -> Non
     assert complete[0]["report"] == complete[1]["report"]
 
 
-def test_each_has_cut_the_others_power_once(pair: TestPair, complete: list[dict[str, str]]) -> None:
-    assert complete
-    for bmc, server in zip(pair.bmcs, pair.servers, strict=True):
-        assert [word for _, word in bmc.log if word in ("off", "on")] == ["off", "on"]
-        assert bmc.told("disk") == 1
-        assert len(server.outlet.machines) == 2, "one boot more than there would be without"
+def test_each_has_cut_the_others_power_once(
+    report: dict[str, Any], complete: list[dict[str, str]]
+) -> None:
+    for log in report["bmcs"].values():
+        assert sorted(word for _, word in log) == ["disk", "off", "on"]
+    assert {seen["boots"] for seen in complete} == {"2"}, "one more than there would be without"
+
+
+def test_the_report_of_the_lab(pair: TestPair, report: dict[str, Any]) -> None:
+    assert report["nonce"] == NONCE, "through the profile to both nodes, and back"
+    names = [server.name for server in pair.servers]
+    assert list(report["nodes"]) == names
+    for name in names:
+        node = report["nodes"][name]
+        assert node["result"]["verdict"] == "complete"
+        assert set(node["report"]) == set(names)
+        assert node["not_on_this_platform"] == ["firewall", "guests", "memory"]
+        assert node["fencing_proven"]["peer"] != name
+        cut = report["rehearsal"][name]
+        assert 0 < cut["off"] < cut["on"] < report["stages_s"][name]["replication"]
+    assert report["peak_mib"] < 5 * 1024
+
+
+def test_a_node_that_lost_its_power_is_fenced_and_nothing_is_lost(
+    drilled: dict[str, float],
+) -> None:
+    assert set(drilled) == {"longest write gap", "resynced, percent"}
 
 
 def test_a_complete_node_has_nothing_to_do(complete: list[dict[str, str]]) -> None:
