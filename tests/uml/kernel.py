@@ -26,6 +26,10 @@ WANTED = (
     *("target_core_file", "tcm_loop", "sd_mod"),  # disks with sectors and I/O sizes of our choice
 )
 
+# Bound at once: the thread that does the disks' I/O has a stack of one page, where the dynamic
+# linker would not find room for the processor's registers at the first call.
+_CC = ("cc", "-shared", "-fPIC", "-O2", "-Wl,-z,now")
+
 
 class MissingPiece(Exception):
     """Something this machine lacks; the text ends with the command that installs it."""
@@ -78,7 +82,7 @@ def environment(write_cache: Path | None = None, clock_offset_s: int = 0) -> tup
 @functools.cache
 def _shim(name: str) -> Path:
     source = Path(__file__).with_name(name)
-    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    digest = hashlib.sha256(source.read_bytes() + " ".join(_CC).encode()).hexdigest()[:16]
     made = cache_folder() / f"{source.stem.replace('_', '-')}-{digest}.so"
     if not made.exists():
         if shutil.which("cc") is None:
@@ -89,7 +93,7 @@ def _shim(name: str) -> Path:
         # Machines start in threads of one process, and in several processes.
         with tempfile.TemporaryDirectory(dir=made.parent) as folder:
             part = Path(folder) / made.name
-            subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", part, source], check=True)
+            subprocess.run([*_CC, "-o", part, source], check=True)
             part.rename(made)
     return made
 

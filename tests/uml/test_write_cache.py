@@ -29,6 +29,7 @@ os.fdatasync(handle)
 put(b"b", 1)
 put(b"c", 6, 4)
 assert seen(0, 12) == b"a" * 512 + b"b" * 512 + b"a" * 2048 + b"c" * 2048 + b"a" * 1024
+assert os.pread(handle, 600, 500) == b"a" * 12 + b"b" * 512 + b"a" * 76
 again = os.open(sys.argv[1], os.O_RDWR)
 os.close(handle)
 handle = again
@@ -103,7 +104,9 @@ echo written >/dev/console; sleep 60
 
 @pytest.mark.uml
 @pytest.mark.parametrize(("cached", "kept"), [(True, "s\0"), (False, "sw")])
-def test_a_machine_that_is_cut(tmp_path: Path, images: Images, cached: bool, kept: str) -> None:
+def test_a_machine_that_is_cut(
+    tmp_path: Path, pair_images: Images, cached: bool, kept: str
+) -> None:
     """With the cache a synchronous write survives and another does not; without it, both do."""
     disk = blank_disk(tmp_path / "disk", 1)
     (tmp_path / "script").write_text(GUEST)
@@ -115,7 +118,7 @@ def test_a_machine_that_is_cut(tmp_path: Path, images: Images, cached: bool, kep
             Hardware(disks=[Disk(disk, write_cache=cached)]),
             [f"standin.out={tmp_path}", "standin.task=script"],
             console=tmp_path / "console",
-            initrd=images.installer,
+            initrd=pair_images.installer,
         ) as machine,
     ):
         machine.wait_console("written", 120)

@@ -2,13 +2,18 @@
  * Preloaded into linux.uml: gives one disk image the volatile write cache of a real disk.
  *
  * What is written to the file KSBUILD_WRITE_CACHE (the path User-mode Linux opens) stays in this
- * process until fsync or fdatasync, which is how User-mode Linux flushes a disk. Whoever kills the
- * process takes its power, and the cache is gone, as the host's own page cache would not be. A
- * process that ends by itself, or starts itself anew, writes it out, as a disk does that is
- * switched off in an orderly way; so does a cache that is full.
+ * process until the guest flushes its disk. Whoever kills the process takes its power, and the cache
+ * is gone, as the host's own page cache would not be. A process that ends by itself, or starts
+ * itself anew, writes it out, as a disk does that is switched off in an orderly way; so does a cache
+ * that is full.
  *
- * User-mode Linux reads and writes its disks in one thread, whole sectors at a time: nothing here is
- * locked. abort() rather than keep what should be lost, or lose what should be kept.
+ * A flush would be fsync or fdatasync of the file, but User-mode Linux 6.1 never comes to that: its
+ * disk thread works through the segments of a request, and a flush has none (do_io() and
+ * ubd_submit_request() in arch/um/drivers/ubd_kern.c). So the requests are looked at where that
+ * thread reads their addresses. Whatever a flush covers was done before it was asked for.
+ *
+ * User-mode Linux reads and writes its disks in one thread, so nothing here is locked; it writes
+ * whole sectors. abort() rather than keep what should be lost, or lose what should be kept.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,12 +26,21 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { SECTOR = 512, PAGE = 4096, SLOTS = (64 << 20) / PAGE, TABLE = 4 * SLOTS, HANDLES = 1024 };
+enum { SECTOR = 512, PAGE = 4096, SLOTS = (64 << 20) / PAGE, TABLE = 4 * SLOTS, HANDLES = 1024, REQUESTS = 64 };
 
 struct page {
     uint64_t number;  /* of the page on the disk */
     uint8_t sectors;  /* which of its eight are here; none: a free place */
     uint32_t slot;    /* where in the room */
+};
+
+/* struct io_thread_req, as far as its segments begin */
+struct request {
+    void *of_the_block_layer;
+    int handles[2];
+    unsigned long offsets[2];
+    unsigned long long offset;
+    int sector_size, error, segments;
 };
 
 static const char *path_of_disk;
@@ -38,6 +52,7 @@ static char *room;
 static uint32_t used;
 static pid_t owner;
 
+static ssize_t (*real_read)(int, void *, size_t);
 static ssize_t (*real_pread)(int, void *, size_t, off64_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off64_t);
 static int (*real_fsync)(int), (*real_fdatasync)(int), (*real_close)(int);
@@ -59,6 +74,7 @@ static void *anonymous(size_t size)
 
 __attribute__((constructor)) static void begin(void)
 {
+    real_read = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
     real_pread = (ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
     real_pwrite = (ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
     real_fsync = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
@@ -85,12 +101,6 @@ static int cached(int handle)
     return handle >= 0 && handle < HANDLES && is_disk[handle];
 }
 
-static void require_sectors(size_t size, off64_t offset)
-{
-    if (size % SECTOR || offset % SECTOR)
-        abort();
-}
-
 /* The place of the page at that offset, or the free one where it would be. */
 static struct page *look_up(uint64_t offset)
 {
@@ -102,7 +112,7 @@ static struct page *look_up(uint64_t offset)
     return &table[at % TABLE];
 }
 
-static char *sector_in(struct page *page, uint64_t offset)
+static char *byte_in(struct page *page, uint64_t offset)
 {
     return room + (size_t)page->slot * PAGE + offset % PAGE;
 }
@@ -118,7 +128,7 @@ static void drain(void)
         struct page *page = &table[place_of[slot]];
         for (uint64_t at = page->number * PAGE; at < (page->number + 1) * PAGE; at += SECTOR)
             if (page->sectors & bit(at) &&
-                real_pwrite(disk, sector_in(page, at), SECTOR, (off64_t)at) != SECTOR)
+                real_pwrite(disk, byte_in(page, at), SECTOR, (off64_t)at) != SECTOR)
                 abort();
     }
     for (uint32_t slot = 0; slot < used; slot++)
@@ -132,11 +142,34 @@ __attribute__((destructor)) static void end(void)
         drain();
 }
 
+static void look_at(const struct request *request)
+{
+    if (!cached(request->handles[0]))
+        return;
+    if (request->sector_size != SECTOR || request->segments < 0)
+        abort(); /* another User-mode Linux, whose requests look otherwise */
+    if (request->segments == 0)
+        drain();
+}
+
+ssize_t read(int handle, void *buffer, size_t size)
+{
+    ssize_t got = real_read(handle, buffer, size);
+    struct request **requests = buffer;
+
+    /* The disk thread is a process of its own; no other reads so much at once. */
+    if (table != NULL && size == REQUESTS * sizeof *requests && getpid() != owner)
+        for (ssize_t at = 0; at < got / (ssize_t)sizeof *requests; at++)
+            look_at(requests[at]);
+    return got;
+}
+
 ssize_t pwrite64(int handle, const void *buffer, size_t size, off64_t offset)
 {
     if (!cached(handle))
         return real_pwrite(handle, buffer, size, offset);
-    require_sectors(size, offset);
+    if (size % SECTOR || offset % SECTOR)
+        abort();
     for (size_t done = 0; done < size; done += SECTOR) {
         uint64_t at = (uint64_t)offset + done;
         struct page *page = look_up(at);
@@ -148,7 +181,7 @@ ssize_t pwrite64(int handle, const void *buffer, size_t size, off64_t offset)
             page->number = at / PAGE;
             page->slot = used++;
         }
-        memcpy(sector_in(page, at), (const char *)buffer + done, SECTOR);
+        memcpy(byte_in(page, at), (const char *)buffer + done, SECTOR);
         page->sectors |= bit(at);
     }
     return (ssize_t)size;
@@ -158,14 +191,16 @@ ssize_t pread64(int handle, void *buffer, size_t size, off64_t offset)
 {
     ssize_t got = real_pread(handle, buffer, size, offset);
 
-    if (!cached(handle) || got <= 0)
+    if (!cached(handle))
         return got;
-    require_sectors((size_t)got, offset);
-    for (ssize_t done = 0; done < got; done += SECTOR) {
+    for (ssize_t done = 0, part; done < got; done += part) {
         uint64_t at = (uint64_t)offset + (uint64_t)done;
         struct page *page = look_up(at);
+        part = SECTOR - (ssize_t)(at % SECTOR);
+        if (part > got - done)
+            part = got - done;
         if (page->sectors & bit(at))
-            memcpy((char *)buffer + done, sector_in(page, at), SECTOR);
+            memcpy((char *)buffer + done, byte_in(page, at), (size_t)part);
     }
     return got;
 }
