@@ -14,6 +14,7 @@ from tests.lab import audits
 from tests.lab.bringup import PATIENCE_S, Stock, a_pair, install
 from tests.lab.drilling import SETTLE_S, require
 from tests.lab.progress import Tell, Watch
+from tests.lab.report import keep_consoles
 from tests.uml.disk import partition, written_extents
 from tests.uml.guard import digest
 from tests.uml.pair import Server, TestPair, build_medium
@@ -25,18 +26,25 @@ YEARS_BACK_S = 27 * 365 * 86400
 
 @dataclass(frozen=True)
 class Beginning:
-    """What such a drill makes its servers from; its folder does not exist yet."""
+    """What such a drill makes its servers from; its folder does not exist yet.
+
+    Below `out` their consoles are kept.
+    """
 
     stock: Stock
     folder: Path
     profile: Path
     tell: Tell
+    out: Path
 
     @contextmanager
     def servers(self) -> Iterator[TestPair]:
         """Two servers with blank disks and their medium."""
         with a_pair(self.stock, self.folder, self.profile) as pair:
-            yield pair
+            try:
+                yield pair
+            finally:
+                keep_consoles(pair, self.out)
 
     def see(self, server: Server, text: str, timeout: float = SEEN_S) -> None:
         """Wait until the server's console shows it; MachineError if it does not."""

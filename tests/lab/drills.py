@@ -16,6 +16,7 @@ from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
 from tests.lab.progress import Tell
+from tests.lab.report import keep_consoles
 from tests.uml.machine import MachineError
 
 IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
@@ -64,7 +65,9 @@ class Session:
             left = self._on_one_pair(made, left)
         for name in names:
             if name in AT_THE_BEGINNING:
-                start = Beginning(made, self._next_folder(), self._options.profile, self._tell)
+                folder, profile = self._next_folder(), self._options.profile
+                kept = self._options.out / name
+                start = Beginning(made, folder, profile, self._tell, kept)
                 self._one(name, partial(AT_THE_BEGINNING[name], start))
         passed = all(result["passed"] for result in self.results.values())
         print(f"{'all passed' if passed else 'NOT all passed'}; seed {self._seed}")
@@ -80,6 +83,7 @@ class Session:
             for number, name in enumerate(names):
                 drilling.figures = {}
                 passed = self._one(name, partial(IN_PRODUCTION[name], drilling))
+                keep_consoles(pair, self._options.out / name)
                 self.results[name]["figures"] = drilling.figures
                 self._write()
                 if not passed:

@@ -81,13 +81,19 @@ def rehearsal(log: Sequence[Sequence[Any]]) -> dict[str, float]:
 
 def keep(pair: TestPair, told: dict[str, dict[str, str]], out: Path) -> None:
     """Put consoles, journals and the nodes' own files below out, in place of earlier ones."""
+    keep_consoles(pair, out)
     for server in pair.servers:
         folder = out / server.name
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(server.folder, folder)
         for name in OF_A_NODE:
             if name in told[server.name]:
                 (folder / name).write_text(told[server.name][name])
         if server.outlet.is_on():
             journal = pair.on(server, "journalctl --no-pager -o short-iso-precise")
             (folder / "journal.txt").write_text(journal)
+
+
+def keep_consoles(pair: TestPair, out: Path) -> None:
+    """Put what the consoles of all boots showed, installers included, into out/NODE."""
+    for server in pair.servers:
+        shutil.rmtree(out / server.name, ignore_errors=True)
+        shutil.copytree(server.folder, out / server.name)
