@@ -14,7 +14,16 @@ from typing import Callable, Optional
 from firstboot import VERSION
 from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
-from firstboot.verbs import collect, converging, gate, looking, rehearse, reset, startalone
+from firstboot.verbs import (
+    allowrejoin,
+    collect,
+    converging,
+    gate,
+    looking,
+    rehearse,
+    reset,
+    startalone,
+)
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
 VERBS: dict[str, Verb] = {
@@ -27,6 +36,7 @@ VERBS: dict[str, Verb] = {
     "gate": gate.pass_gate,
     "rehearse": rehearse.rehearse,
     "start-alone": startalone.start_alone,
+    "allow-rejoin": allowrejoin.allow_rejoin,
     "reset": reset.reset,
 }
 
@@ -68,6 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     going_on.add_argument("peer", help="its name, typed by whoever has seen that it is off")
     proving = commands.add_parser("rehearse", help="cut the other node's power once, as a proof")
     proving.add_argument("peer", help="its name, typed")
+    back = commands.add_parser("allow-rejoin", help="let the other node, installed anew, come back")
+    back.add_argument("--for", dest="duration", default="60m", help="60m, 8h or 2d; default: 60m")
+    back.add_argument("--out", type=Path, help="the ticket's file (0600); default: printed")
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

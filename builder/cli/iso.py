@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 @click.option("--mode", type=click.Choice(list(MODES)), help="As above.")
 @click.option("--with-stage2", is_flag=True, help="For boot: take the installer's image along.")
 @click.option("--node", help="Make the medium for this node alone.")
+@click.option("--rejoin", metavar="NODE", help="The same, for NODE of a living pair; needs:")
+@click.option("--ticket", type=click.Path(path_type=Path), help="What ksnode allow-rejoin wrote.")
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Default: [demo-]PROFILE[-NODE].iso"
 )
@@ -54,6 +56,8 @@ def iso(
     mode: str | None,
     with_stage2: bool,
     node: str | None,
+    rejoin: str | None,
+    ticket: Path | None,
     output: Path | None,
     keys: Path | None,
     md5: str,
@@ -89,12 +93,13 @@ def iso(
     from builder.plan import tree
     from builder.resources import templates
 
+    node = _one_node(node, rejoin, ticket)
     if with_stage2 and mode != "boot":
         raise click.UsageError("--with-stage2 is for --mode boot; a patched medium has it anyway")
     _keep_older(output, force=force or dry_run)
     when = build_time()
     with errors_worded():
-        prepared = prepare(profile, keys, keep=not dry_run, node=node)
+        prepared = prepare(profile, keys, keep=not dry_run, node=node, ticket=ticket)
         extras = read_extras(prepared.keys, folder, mode)
         path = source_path(source, sha256, checksum_file, verify=not no_verify_source, quiet=quiet)
         with open_source(path) as opened:
@@ -133,6 +138,15 @@ def _keep_older(output: Path | None, *, force: bool, source: Path | None = None)
         fail(REFUSED, f"{output} is the source itself", "name another file with --output")
     if not force:
         fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
+
+
+def _one_node(node: str | None, rejoin: str | None, ticket: Path | None) -> str | None:
+    """The node that the medium is for alone. Raises UsageError where options do not fit."""
+    if (rejoin is None) != (ticket is None):
+        raise click.UsageError("--rejoin NODE and --ticket FILE go together")
+    if node and rejoin:
+        raise click.UsageError("--rejoin names the node: leave --node out")
+    return node or rejoin
 
 
 @dataclass(frozen=True, slots=True)

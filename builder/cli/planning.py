@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from builder.plan.kickstart import Key, Registration
     from builder.plan.trust import Introduction
     from builder.profile.model import Profile
+    from builder.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -20,22 +21,28 @@ class Prepared:
     """A checked profile and what lies beside it: all that a plan is made from.
 
     The introduction's keys are made, or read, with the plan: what is refused before leaves none.
+    A living pair's `ticket` takes their place.
     """
 
     profile: "Profile"
     introduction: "Callable[[], Introduction]"
     keys: "tuple[Key, ...]"
     registration: "Registration | None"
+    ticket: "Ticket | None" = None
 
     def plan(self, *, extras: str = "", dvd: bool = False, network: bool = True) -> "Plan":
-        """The plan; `extras`, `dvd` and `network` as `builder.plan.plan` takes them."""
+        """The plan; `extras`, `dvd` and `network` as `builder.plan.plan` takes them.
+
+        Raises KeysError when it is not the one that the ticket's pair lives by.
+        """
         from builder.plan import plan
         from builder.plan.agent import archive
         from builder.resources import agent_sources, templates
+        from firstboot import VERSION
 
-        return plan(
+        made = plan(
             self.profile,
-            self.introduction(),
+            self.ticket.introduction if self.ticket else self.introduction(),
             archive(agent_sources()),
             templates(),
             keys=self.keys,
@@ -44,6 +51,9 @@ class Prepared:
             dvd=dvd,
             network=network,
         )
+        if self.ticket:
+            self.ticket.check_plan(made.digest, VERSION)
+        return made
 
 
 def make_plan(profile: Path, keys: Path | None, *, keep: bool, node: str | None = None) -> "Plan":
@@ -51,9 +61,16 @@ def make_plan(profile: Path, keys: Path | None, *, keep: bool, node: str | None 
     return prepare(profile, keys, keep=keep, node=node).plan()
 
 
-def prepare(profile: Path, keys: Path | None, *, keep: bool, node: str | None = None) -> Prepared:
+def prepare(
+    profile: Path,
+    keys: Path | None,
+    *,
+    keep: bool,
+    node: str | None = None,
+    ticket: Path | None = None,
+) -> Prepared:
     """Check `profile` and read what it names. Missing keys of the introduction are made in `keys`
-    with `keep`, else thrown away.
+    with `keep`, else thrown away; with a `ticket`, which is the node's, there are none.
 
     Fails where there is no such `node`, before anything is made.
     """
@@ -72,7 +89,14 @@ def prepare(profile: Path, keys: Path | None, *, keep: bool, node: str | None = 
         partial(_introduction, keys, checked.pair.id, names, keep=keep),
         package_keys(profile.parent, checked),
         registration(profile.parent, checked),
+        _ticket(ticket, checked.pair.id, node),
     )
+
+
+def _ticket(path: Path | None, pair_id: str, node: str | None) -> "Ticket | None":
+    from builder.ticket import read
+
+    return read(path, pair_id, node) if path and node else None
 
 
 def _introduction(keys: Path, pair_id: str, names: list[str], *, keep: bool) -> "Introduction":

@@ -20,7 +20,8 @@ from firstboot.render import render as render_node
 class Plan:
     """What will happen: the pair, its digest, and the kickstarts.
 
-    `kickstarts` has one per node name; `either` serves both, and `describe` installs nothing.
+    `kickstarts` has one per node that is introduced; `either` serves them all, and `describe`
+    installs nothing.
     """
 
     profile: Profile
@@ -47,7 +48,7 @@ def plan(
     dvd: bool = False,
     network: bool = True,
 ) -> Plan:
-    """Render both nodes' kickstarts. Raises KickstartError when pykickstart rejects one.
+    """Render the nodes' kickstarts. Raises KickstartError when pykickstart rejects one.
 
     `extras` is the folder on the medium with further packages. With `dvd` the installation tree is
     on it, too, and without `network` all packages are: what the profile says of other places for
@@ -57,12 +58,13 @@ def plan(
         profile = kickstart.from_dvd(profile, network=network)
     both = pair(profile)
     blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
+    introduced = [node for node in profile.node if node.name in introduction.leaves]
     nodes = {
         node.name: kickstart.NodePayload(
             to_json(Identity(SCHEMA, node.name, both, profile.pair.description or "")),
             introduction.of(node.name),
         )
-        for node in profile.node
+        for node in introduced
     }
     payload = kickstart.Payload(blob, nodes, keys, registration)
 
@@ -72,8 +74,8 @@ def plan(
     return Plan(
         profile,
         both,
-        {node.name: render(node) for node in profile.node},
-        render(*profile.node),
+        {node.name: render(node) for node in introduced},
+        render(*introduced),
         kickstart.describe(templates, profile),
     )
 

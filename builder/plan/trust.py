@@ -7,18 +7,20 @@ from dataclasses import dataclass
 class Leaf:
     """PEM texts of one node: its certificate, its key, and the CA's certificate.
 
-    `link_key` is the pair's: what the hellos on the crossover cables are signed with.
+    `link_key` is the pair's: what the hellos on the crossover cables are signed with. `kind` is
+    "introduction" for two new nodes, "rejoin" where a living pair's ticket takes its place.
     """
 
     certificate: str
     key: str
     ca: str
     link_key: str
+    kind: str = "introduction"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Introduction:
-    """A leaf per node name."""
+    """A leaf per node name; by a ticket there is one node's alone."""
 
     leaves: dict[str, Leaf]
 

@@ -1,7 +1,6 @@
 """Passwords of the fence devices: made or read by the node they cut off, stored on both."""
 
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,9 @@ from firstboot.engine import Refused
 from firstboot.fencing import accounts
 from firstboot.node import FenceDevice, Identity
 from firstboot.render.fencedevice import keyed
-from firstboot.rendezvous.store import Store, text
+from firstboot.rendezvous.store import PASSWORD, Store, text
 
 BMCS = ("ipmilan", "ilo4", "ilo5")
-_PASSWORD = re.compile(r"[\x20-\x7e]{0,64}")
 
 
 class Passwords:
@@ -47,7 +45,7 @@ class Passwords:
         given = told.get("passwords") if isinstance(told, dict) else None
         for key, _ in keyed(peer):
             value = given.get(key) if isinstance(given, dict) else None
-            if isinstance(value, str) and _PASSWORD.fullmatch(value):
+            if isinstance(value, str) and PASSWORD.fullmatch(value):
                 self._put(peer.name, key, value)
 
     def mine(self) -> dict[str, str]:
@@ -87,7 +85,7 @@ class Passwords:
             lines = path.read_text(encoding="ascii").splitlines()
         except (FileNotFoundError, UnicodeDecodeError):
             lines = []
-        if not lines or not lines[0] or not _PASSWORD.fullmatch(lines[0]):
+        if not lines or not lines[0] or not PASSWORD.fullmatch(lines[0]):
             raise Refused(
                 f"{name} does not hold a password of 1 to 64 printable characters",
                 f"put the fence account's password there, then: chmod 600 {name}",

@@ -1,4 +1,4 @@
-"""The pair's own CA, by openssl: its key is made on the first node and never leaves it.
+"""The pair's own CA, by openssl: its key is made on the first node, and both nodes keep it.
 
 Certificates have no time in them to be wrong: they begin in 2000 and never end (99991231235959Z,
 RFC 5280, 4.1.2.5), for a node's clock may be years off when they are made.
@@ -79,10 +79,10 @@ def request(run: Run, key: Path, name: str) -> str:
     return pem(run(argv, stdin=config).stdout, "CERTIFICATE REQUEST")
 
 
-def sign_itself(run: Run, ca_key: Path, name: str) -> str:
-    """The CA's certificate, as PEM."""
-    asked = request(run, ca_key, name)
-    return _sign(run, asked, name, "authority", ["-selfsign", "-keyfile", str(ca_key)])
+def sign_itself(run: Run, key: Path, name: str, extensions: str = "authority") -> str:
+    """The CA's certificate, as PEM; with the extensions "leaf" one that nobody vouches for."""
+    asked = request(run, key, name)
+    return _sign(run, asked, name, extensions, ["-selfsign", "-keyfile", str(key)])
 
 
 def sign(run: Run, folder: Path, asked: str, name: str) -> str:
@@ -104,10 +104,14 @@ def check_leaf(run: Run, ca: str, leaf: str, key: Path, name: str) -> None:
             run([*verify, "-CAfile", str(folder / "ca.crt"), str(folder / "node.crt")])
         except CommandError:
             raise NotACertificate(f"no leaf of that CA for {name}") from None
-    public = ["openssl", "x509", "-in", "/dev/stdin", "-noout", "-pubkey"]
     mine = run(["openssl", "pkey", "-in", str(key), "-pubout"]).stdout
-    if run(public, stdin=leaf).stdout != mine:
+    if public_key(run, leaf) != mine:
         raise NotACertificate("a leaf for another key than ours")
+
+
+def public_key(run: Run, leaf: str) -> str:
+    """The public key in a certificate, as PEM."""
+    return run(["openssl", "x509", "-in", "/dev/stdin", "-noout", "-pubkey"], stdin=leaf).stdout
 
 
 def _sign(run: Run, asked: str, name: str, extensions: str, by: list[str]) -> str:

@@ -4,6 +4,9 @@ A session names the kind of its leaves in the ClientHello (server_name), so that
 once which CA is meant. A node offers and accepts the pair's kind from the moment its own leaf is
 stored, and the introduction as long as the latch "secrets-stored" is not set: whoever sets it knows
 that the other has its leaf, so the two can always meet by one kind or the other.
+
+A node that was installed by a ticket (ksnode allow-rejoin) has that in the introduction's place;
+the one that issued it accepts sessions of this kind as long as the ticket is open.
 """
 
 import ssl
@@ -11,9 +14,15 @@ from pathlib import Path
 from typing import Any, Optional
 
 from firstboot import latches
+from firstboot.rendezvous import ticket
 
-INTRODUCTION, PAIR = "introduction", "pair"
-FOLDERS = {INTRODUCTION: Path("etc/ksbuild/introduction"), PAIR: Path("etc/ksbuild/pair")}
+INTRODUCTION, PAIR, REJOIN = "introduction", "pair", "rejoin"
+FOLDERS = {
+    INTRODUCTION: Path("etc/ksbuild/introduction"),
+    PAIR: Path("etc/ksbuild/pair"),
+    REJOIN: Path("etc/ksbuild/rejoin"),
+}
+LEAF, SHARED = "leaf", "shared"  # topics: certificates by any kind, secrets by the pair's alone
 
 # X509_V_FLAG_NO_CHECK_TIME (openssl x509_vfy.h): new hardware has no clock worth believing.
 NO_CHECK_TIME = 0x200000
@@ -28,8 +37,14 @@ class Context(ssl.SSLContext):
 def open_kinds(root: Path) -> tuple[str, ...]:
     """The kinds of session this node takes part in now, the one to try first in front."""
     pair = (PAIR,) if (root / FOLDERS[PAIR] / "node.crt").exists() else ()
-    latched = latches.is_set(root, latches.SECRETS_STORED)
-    return pair if latched else (*pair, INTRODUCTION)
+    if latches.is_set(root, latches.SECRETS_STORED):
+        return (*pair, REJOIN) if ticket.opened(root) else pair
+    return (*pair, REJOIN if holds_ticket(root) else INTRODUCTION)
+
+
+def holds_ticket(root: Path) -> bool:
+    """Whether this node was installed by a ticket of its peer's."""
+    return (root / FOLDERS[REJOIN] / "node.crt").exists()
 
 
 def server_context(root: Path) -> ssl.SSLContext:
@@ -74,11 +89,28 @@ def peer_name(connection: ssl.SSLSocket) -> Optional[str]:
     return names[0] if len(names) == 1 else None
 
 
+def refusal(kind: str, where: str, peer: str, reason: str) -> str:
+    """Words for a leaf of that kind that was not accepted."""
+    if kind == REJOIN and "UNRECOGNIZED_NAME" in reason:
+        return (
+            f"{peer} has no ticket open: the one of this medium is used up or expired;"
+            f" next: on {peer}: ksnode allow-rejoin, then a medium made with that"
+        )
+    return f"{where} is not of this pair: {reason}"
+
+
 def _with_leaf(protocol: int, root: Path, kind: str) -> Context:
     """Our leaf of that kind shown, a leaf of the same CA demanded."""
     context, folder = _context(protocol), root / FOLDERS[kind]
     context.kind = kind
-    context.load_verify_locations(cafile=str(folder / "ca.crt"))
+    if kind == REJOIN and latches.is_set(root, latches.SECRETS_STORED):
+        # The side that issued the ticket: our own leaf, and of the other that one certificate.
+        given, folder = ticket.opened(root), root / FOLDERS[PAIR]
+        if given is None:
+            raise FileNotFoundError(f"no ticket is open: {ticket.reason(root)}")
+        context.load_verify_locations(cadata=given.certificate)
+    else:
+        context.load_verify_locations(cafile=str(folder / "ca.crt"))
     context.load_cert_chain(str(folder / "node.crt"), str(folder / "node.key"))
     return context
 

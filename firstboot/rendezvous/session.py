@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any, Callable, Optional
 
 from firstboot import VERSION
 from firstboot.node import RENDEZVOUS_PORT, Identity, key_digests, plan_digest
@@ -74,6 +74,7 @@ class Meeting:
         self._reached: set[str] = set()
         self._told: dict[str, Any] = {}
         self._private: dict[str, Any] = {}
+        self._admit: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda _kind, _told: {}
         self._peer: Optional[State] = None
         self._heard_at = 0.0
         self._lock = threading.Lock()
@@ -112,6 +113,10 @@ class Meeting:
         with self._lock:
             (self._private if private else self._told)[topic] = value
 
+    def admit(self, answer: Callable[[str, dict[str, Any]], dict[str, Any]]) -> None:
+        """`answer` adds topics to what a caller hears, by the session's kind and what it told."""
+        self._admit = answer
+
     def heard(self, topic: str, *, private: bool = False) -> Any:
         """What the peer last told of `topic`; None when it told nothing, or works on another plan.
 
@@ -131,11 +136,13 @@ class Meeting:
 
     def passed(self, step: str) -> bool:
         """Whether both nodes have reached `step`, the peer as far as it was last heard."""
+        return step in self._reached and self.peer_reached(step)
+
+    def peer_reached(self, step: str) -> bool:
+        """Whether the peer has, as far as it was last heard."""
         with self._lock:
             heard = self._peer
-            if heard is None or heard.differences:
-                return False
-            return step in self._reached and step in heard.reached
+        return heard is not None and not heard.differences and step in heard.reached
 
     def ask(self) -> State:
         """Ask the peer how far it is. Raises NotMet with the reason when there is no answer."""
@@ -169,7 +176,7 @@ class Meeting:
         except ssl.SSLError as error:
             reason = error.reason or str(error)
             if any(word in reason for word in _WHO):
-                raise NotOfThisPair(f"{where} is not of this pair: {reason}") from None
+                raise NotOfThisPair(credentials.refusal(kind, where, peer.name, reason)) from None
             raise Garbled(f"no answer from {where}: {reason}") from None
         except (OSError, wire.WireError) as error:
             raise NotMet(f"no answer from {where}: {error}") from None
@@ -209,8 +216,9 @@ class Meeting:
                 with self._server_context.wrap_socket(plain, server_side=True) as connection:
                     self._check_name(credentials.peer_name(connection))
                     kind = credentials.kind_of(connection)
-                    self._heard(wire.receive(connection, timeout_s=TALK_TIMEOUT_S), kind, began)
-                    wire.send(connection, self._state(kind))
+                    said = wire.receive(connection, timeout_s=TALK_TIMEOUT_S)
+                    self._heard(said, kind, began)
+                    wire.send(connection, self._state(kind, self._admit(kind, said["told"])))
         except (OSError, wire.WireError, NotMet) as error:
             self._note(f"{address[0]} was turned away: {error}")
         finally:
@@ -226,12 +234,15 @@ class Meeting:
         if name != peer:
             raise NotMet(f"the certificate names {name!r}, not {peer!r}")
 
-    def _state(self, kind: str) -> dict[str, Any]:
+    def _state(self, kind: str, more: Optional[Mapping[str, Any]] = None) -> dict[str, Any]:
         with self._lock:
             reached, told = sorted(self._reached), dict(self._told)
             if kind == credentials.PAIR:
                 told.update(self._private)
             at = time.monotonic_ns()
+        told.update(more or {})
+        if kind == credentials.REJOIN:
+            told = {topic: value for topic, value in told.items() if topic == credentials.LEAF}
         return {
             "protocol": PROTOCOL,
             "agent": VERSION,

@@ -2,15 +2,25 @@
 
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Optional
 
 from firstboot import files
 from firstboot.rendezvous.credentials import FOLDERS, PAIR
 
-# 256 random bytes in base64, and 24 in hexadecimal digits: corosync.conf(5) wants 128 to 4096
-# bytes, DRBD's shared-secret (drbd.conf(5)) has room for 64 characters.
-SHARED = {"authkey": re.compile(r"[A-Za-z0-9+/]{342}=="), "drbd": re.compile(r"[0-9a-f]{48}")}
+# What both nodes have alike. 256 random bytes in base64, and 24 in hexadecimal digits:
+# corosync.conf(5) wants 128 to 4096 bytes, DRBD's shared-secret (drbd.conf(5)) has room for 64
+# characters. With the CA's key either node can let the other one come back.
+CA_KEY = "ca.key"
+SHARED = {
+    "authkey": re.compile(r"[A-Za-z0-9+/]{342}=="),
+    "drbd": re.compile(r"[0-9a-f]{48}"),
+    CA_KEY: re.compile(
+        r"-----BEGIN PRIVATE KEY-----\n[A-Za-z0-9+/=\n]{40,1000}-----END PRIVATE KEY-----\n"
+    ),
+}
+PASSWORD = re.compile(r"[\x20-\x7e]{0,64}")  # of a fence device
 _HOST_KEY = re.compile(r"(ssh|ecdsa)-[a-z0-9-]{1,40} [A-Za-z0-9+/]{20,2000}={0,2}")
 MOST_HOST_KEYS = 8
 
@@ -21,14 +31,14 @@ class Store:
     def __init__(self, root: Path) -> None:
         self._root = root
         self.folder = root / FOLDERS[PAIR]
-        self.ca_key, self.ca = self.folder / "ca.key", self.folder / "ca.crt"
+        self.ca_key, self.ca = self.folder / CA_KEY, self.folder / "ca.crt"
         self.key, self.leaf = self.folder / "node.key", self.folder / "node.crt"
         self.guests_key, self.guests_leaf = self.folder / "guests.key", self.folder / "guests.crt"
         self.peer_host_keys = self.folder / "peer-ssh-host-keys"
 
     def secret(self, name: str) -> Path:
-        """The file of a secret, as files.py looks for it."""
-        return self._root / files.SECRETS / name
+        """The file of a secret, as files.py looks for it; the CA's key lies with the CA."""
+        return self.ca_key if name == CA_KEY else self._root / files.SECRETS / name
 
     def put(self, target: Path, text: str) -> None:
         """Store it durably, readable by root alone."""
@@ -42,17 +52,15 @@ class Store:
             self.leaf.unlink()
             files.sync_folder(self.folder)
 
-    def missing(self, *, first: bool) -> list[str]:
-        """Names of the files this node lacks; the CA's key belongs on the first node only."""
+    def missing(self) -> list[str]:
+        """Names of the files this node lacks."""
         leaves = [self.key, self.leaf, self.guests_key, self.guests_leaf]
         wanted = [self.ca, *leaves, self.peer_host_keys, *map(self.secret, SHARED)]
-        if first:
-            wanted.append(self.ca_key)
         return [str(path) for path in wanted if not path.exists()]
 
-    def digest(self, *, first: bool) -> str:
+    def digest(self) -> str:
         """sha256 over what both nodes must have alike; "" while anything is missing here."""
-        if self.missing(first=first):
+        if self.missing():
             return ""
         alike = [self.ca, *map(self.secret, sorted(SHARED))]
         return hashlib.sha256(b"\0".join(path.read_bytes() for path in alike)).hexdigest()
@@ -83,6 +91,17 @@ def valid_shared(told: Any) -> Optional[dict[str, str]]:
         if not isinstance(value, str) or not pattern.fullmatch(value):
             return None
     return found  # type: ignore[return-value]  # each was seen to be a text
+
+
+def valid_fence(told: Any, names: Collection[str]) -> dict[str, str]:
+    """The passwords of those fence devices in what the peer told, as far as they can be some."""
+    given = told.get("fence") if isinstance(told, dict) else None
+    found = given if isinstance(given, dict) else {}
+    return {
+        name: found[name]
+        for name in names
+        if isinstance(found.get(name), str) and PASSWORD.fullmatch(found[name])
+    }
 
 
 def valid_host_keys(told: Any) -> Optional[str]:

@@ -13,17 +13,19 @@ from typing import Any, Callable, Optional
 
 from firstboot import latches
 from firstboot.engine import Refused, Step
-from firstboot.fencing import afterwards, aim, record, rehearsal
+from firstboot.fencing import afterwards, aim, inherited, record, rehearsal
 from firstboot.fencing.exchange import Passwords
+from firstboot.fencing.inherited import TOPIC
 from firstboot.fencing.power import Power
 from firstboot.fencing.rehearsal import IDLE, INTENT, OFF, OFF_SEEN, UNASKED, Record, Seen
+from firstboot.files import SECRETS
 from firstboot.journal import STATE
 from firstboot.node import RESOURCE
+from firstboot.rendezvous import credentials
 from firstboot.rendezvous.session import NotMet, State
 from firstboot.steps import Context
 from firstboot.steps.meet import wait_for_peer
 
-TOPIC = "fencing"
 GONE_S = 15.0  # an agent whose machine is off answers nothing; its last answer may be on the way
 BUSY_UNITS = ("corosync.service", "pacemaker.service")
 DRBD = "sys/block/drbd0"
@@ -81,6 +83,8 @@ class Fencing(Step):
         """Do what can be done now; True once both directions are proven. Raises Refused."""
         if self._open():
             self._rehearse()  # the peer may be off by our hand, so it can't be asked first
+        elif self._inherits():
+            self._take_over()
         elif not self._alike():
             self._passwords.take(self._told())
         elif not self._ready_once:
@@ -91,6 +95,22 @@ class Fencing(Step):
             self._rehearse()
         self._tell()
         return self._proven() and self._peer_proven()
+
+    def _inherits(self) -> bool:
+        """Whether this node comes back to one that is through here: nobody is cut off then."""
+        back = credentials.holds_ticket(self._root) and not self._proven()
+        return back and self._context.meeting.peer_reached(self.name)
+
+    def _take_over(self) -> None:
+        told = self._told()
+        if not self._alike() and told.get("stored"):
+            raise Refused(
+                f"{self._peer} knows other passwords of the fence devices",
+                f"compare password_file on this node with /{SECRETS}/fence-* on {self._peer}",
+            )
+        if self._alike():
+            self._guids = self._powers()[0].guids()
+            inherited.take_over(self._context, told, self._guids)
 
     def _rehearse(self) -> None:
         self._tell()  # it is our turn, so we are not ready from here on
@@ -156,6 +176,7 @@ class Fencing(Step):
             "boots": [done.peer_boot, boot_id],
             "by": done.device,
             "firings": done.firings,
+            "guids": sorted(self._guids),
             "peer": self._peer,
         }
         text = json.dumps(result, sort_keys=True) + "\n"
@@ -208,6 +229,7 @@ class Fencing(Step):
         ready = self._ready_once and not self._my_turn() and not self._open()
         told = {
             "aims": self._guids,
+            "inherits": self._inherits(),
             "passwords": {} if self._alike() else self._passwords.mine(),
             "proven": self._proven(),
             "ready": ready,

@@ -23,6 +23,7 @@ from firstboot.seed import (
 from firstboot.steps import Context
 from firstboot.steps.meet import wait_for_peer
 
+CLUSTER = "cluster"  # the step that starts it
 TOPIC = "data"  # what the nodes tell each other of: their sides of the table
 LOOK_AGAIN_S, LOOK_SELDOM_S = 2.0, 30.0
 # What a node with data tells without asking DRBD, which is pacemaker's by then.
@@ -48,7 +49,8 @@ class Replication(Step):
     def check(self) -> Sequence[str]:
         """Files that differ, and whether DRBD has both disks up to date.
 
-        On a complete node, and once pacemaker runs, DRBD is the cluster's affair.
+        On a complete node, and once pacemaker runs, DRBD is the cluster's affair: also where it
+        runs on the peer, and this node has its metadata.
         """
         root = self._context.root
         missing = files.differing(root, self._files)
@@ -57,6 +59,9 @@ class Replication(Step):
             self._context.meeting.tell(TOPIC, side_to_json(IN_USE))
             if latches.is_set(root, latches.COMPLETE) or self._pacemaker_runs():
                 return missing
+            if self._in_use():
+                content = look_and_tell(self._context).content
+                return missing if content is Content.OURS else [*missing, "no metadata yet"]
         status = self._status()
         self._last = "" if status is None else str(status)
         if status is None:
@@ -78,6 +83,8 @@ class Replication(Step):
             data.begin(context, mine.content.value)
         if mine.content is not Content.OURS:
             drbd.create_metadata(context.run)
+        if decision.data_exists and self._in_use():
+            return  # pacemaker brings it up: only then do DRBD's handlers find it (unfence)
         drbd.bring_up(context.run)
         status = self._status()
         if decision.permit and status and status.role == drbd.PRIMARY:
@@ -85,6 +92,10 @@ class Replication(Step):
         look_and_tell(context)
         self._until_in_sync()
         look_and_tell(context)
+
+    def _in_use(self) -> bool:
+        """Whether the peer's cluster has the data in its hands."""
+        return self._context.meeting.peer_reached(CLUSTER)
 
     def _pacemaker_runs(self) -> bool:
         done = self._context.run(["systemctl", "is-active", "pacemaker"], ok=(0, 1, 3, 4))

@@ -3,7 +3,10 @@
 By the introduction only certificates travel: the second node's request, and the first one's CA and
 signature. The secrets themselves go through sessions of the leaves so made. A node that has stored
 everything says so for ever; one that hears it sets its latch and refuses the introduction. As the
-other then has its leaf, it can follow whenever it comes back (tests/firstboot/test_secrets_faults).
+other then has its leaf, it can follow whenever it comes back (tests/pair/test_secrets_machine).
+
+A node that was installed by a ticket makes nothing of the pair's: it takes all from the one that
+lives on, whichever of the two that is (firstboot/rendezvous/admission).
 """
 
 import base64
@@ -18,13 +21,12 @@ from typing import Any, Callable
 from firstboot import files, latches
 from firstboot.configfile import ConfigFile
 from firstboot.engine import Refused, Step
-from firstboot.render import sshd
+from firstboot.render import fencedevice, sshd
 from firstboot.render.hosts import on_bond
-from firstboot.rendezvous import authority, store
+from firstboot.rendezvous import authority, credentials, store, ticket
+from firstboot.rendezvous.credentials import LEAF, SHARED
 from firstboot.steps import Context
 from firstboot.steps.meet import wait_for_peer
-
-LEAF, SHARED = "leaf", "shared"  # topics; the second is private
 
 
 class Secrets(Step):
@@ -37,7 +39,8 @@ class Secrets(Step):
         self._context = context
         self._sleep = sleep
         self._store = store.Store(context.root)
-        self._first = context.identity.first
+        self._rejoins = credentials.holds_ticket(context.root)
+        self._makes = context.identity.first and not self._rejoins
         self._asks: list[str] = []  # the second node's requests, by this run of the agent
         self._signed: tuple[list[str], list[str]] = ([], [])  # the last ones signed, their leaves
 
@@ -46,12 +49,13 @@ class Secrets(Step):
 
         Tells the peer what is here.
         """
-        gone = self._store.missing(first=self._first)
+        gone = self._store.missing()
         if self._latched():
             if gone:
                 raise Refused(
                     f"both nodes had stored the pair's secrets; gone here: {', '.join(gone)}",
-                    "restore them from a backup, or on the peer: ksnode allow-rejoin",
+                    "restore them from a backup, or on the peer: ksnode allow-rejoin, and install"
+                    " this node with that",
                 )
             self._tell_shared()
             return files.differing(self._context.root, [self._known()])
@@ -78,7 +82,7 @@ class Secrets(Step):
             raise Refused(f"{peer} sent {error}", f"on {peer}: journalctl -u ksnode") from None
         told = self._context.meeting.heard(SHARED, private=True)
         self._take_shared(told)
-        mine = self._store.digest(first=self._first)
+        mine = self._store.digest()
         if mine and isinstance(told, dict) and told.get("stored") == mine:
             ca = hashlib.sha256(self._store.ca.read_bytes()).hexdigest()
             latches.set_once(
@@ -104,7 +108,7 @@ class Secrets(Step):
         server = self._context.root / "usr/sbin/sshd"
         if server.exists() and not store.host_keys(self._context.root):
             run(["ssh-keygen", "-A", "-f", str(self._context.root)])
-        if self._first:
+        if self._makes:
             self._make_ca()
             for name, value in _new_shared().items():
                 if not at.secret(name).exists():
@@ -138,7 +142,7 @@ class Secrets(Step):
     def _exchange_leaf(self) -> None:
         heard = self._context.meeting.heard(LEAF)
         told = heard if isinstance(heard, dict) else {}
-        answer = self._sign_for(told) if self._first else self._take_leaf(told)
+        answer = self._sign_for(told) if self._makes else self._take_leaf(told)
         self._context.meeting.tell(LEAF, answer)
 
     def _sign_for(self, told: dict[str, Any]) -> dict[str, Any]:
@@ -157,12 +161,15 @@ class Secrets(Step):
         """The second node's side: requests, as long as it has no leaves of the first node's CA.
 
         A first node that was installed again has another CA; before the latch it is followed.
+        Raises Refused when the node that issued our ticket does.
         """
         run, at = self._context.run, self._store
         mine = self._leaves(self._context.identity.node)
         whole = at.leaf.exists() and at.guests_leaf.exists()
         if whole and told.get("ca") in (None, store.text(at.ca)):
             return {"asks": []}
+        if self._rejoins and isinstance(told.get("refused"), str):
+            raise self._turned_away(told["refused"])
         if not self._asks:
             self._asks = [authority.request(run, key, name) for key, _, name in mine]
         if told.get("for") == self._asks:
@@ -177,13 +184,26 @@ class Secrets(Step):
             return {"asks": []}
         return {"asks": self._asks}
 
+    def _turned_away(self, why: str) -> Refused:
+        peer = self._context.identity.peer.name
+        return Refused(
+            f"{peer} gives no certificate for this ticket: {ascii(why)[1:-1][:200]}",
+            f"on {peer}: ksnode allow-rejoin, then install this node with that",
+        )
+
     def _take_shared(self, told: Any) -> None:
         at = self._store
         peers = store.valid_host_keys(told)
         known = at.peer_host_keys
         if peers is not None and not (known.exists() and store.text(known) == peers):
             at.put(known, peers)
-        shared = None if self._first else store.valid_shared(told)
+        shared = None if self._makes else store.valid_shared(told)
+        if shared is not None and self._rejoins:
+            names = {d.secret for d in fencedevice.devices(self._context.identity.pair)}
+            shared = {
+                **store.valid_fence(told, names),
+                **shared,
+            }  # stored before we say we have all
         for name, value in (shared or {}).items():
             if store.text(at.secret(name)) != value:
                 at.put(at.secret(name), value)
@@ -193,9 +213,14 @@ class Secrets(Step):
         at = self._store
         told: dict[str, Any] = {
             "host_keys": store.host_keys(self._context.root),
-            "stored": at.digest(first=self._first),
+            "stored": at.digest(),
         }
-        if self._first and not self._latched():
+        if self._rejoins:
+            own = store.text(
+                self._context.root / credentials.FOLDERS[credentials.REJOIN] / "node.crt"
+            )
+            told["ticket"] = ticket.mark(own)
+        if self._makes and not self._latched():
             told.update({name: store.text(at.secret(name)) for name in store.SHARED})
         self._context.meeting.tell(SHARED, told, private=True)
 

@@ -69,6 +69,7 @@ class Verification(Step):
         """Measure alone, one node after the other, then both at once; then write the reports."""
         pair, me = self._context.identity.pair, self._context.identity.node
         try:
+            self._stop_if_reported()  # a pair in production is not measured again
             report = self._lead() if self._context.identity.first else self._follow()
         except _PeerFinished:
             report = self._heard("report")
@@ -168,5 +169,8 @@ class Verification(Step):
         peer = self._context.identity.peer.name
         self._context.report(self.name, "waiting", f"until {peer} {what}")
         wait_for_peer(self._context, self.name, lambda: bool(self._heard("report") or condition()))
+        self._stop_if_reported()
+
+    def _stop_if_reported(self) -> None:
         if self._heard("report"):
             raise _PeerFinished

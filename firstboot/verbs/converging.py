@@ -16,8 +16,10 @@ from firstboot import facts, latches
 from firstboot.commands import CommandError, run
 from firstboot.engine import Refused, StepFailed, converge
 from firstboot.exits import BUSY, DIFFERENT, FAILED, OK, REFUSED
+from firstboot.fencing.inherited import Voucher
 from firstboot.journal import Journal
 from firstboot.node import Identity, plan_digest
+from firstboot.rendezvous.admission import Admission
 from firstboot.rendezvous.session import Meeting
 from firstboot.sequence import steps
 from firstboot.steps import Context, cabling
@@ -74,7 +76,11 @@ def a_context(identity: Identity, root: Path) -> tuple[Context, Journal]:
     """All that steps need on this node, and the journal they report to."""
     boot_id = facts.boot_id(root)
     journal = Journal(root, identity, boot_id)
-    return Context(identity, root, run, journal, Meeting(identity, root, boot_id)), journal
+    meeting = Meeting(identity, root, boot_id)
+    context = Context(identity, root, run, journal, meeting)
+    admission, voucher = Admission(identity, root, run), Voucher(context)
+    meeting.admit(lambda kind, told: {**admission.answer(kind, told), **voucher.answer(kind, told)})
+    return context, journal
 
 
 def _attempt(context: Context, journal: Journal) -> int:

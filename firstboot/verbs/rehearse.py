@@ -1,32 +1,39 @@
 """ksnode rehearse PEER: let the agent fire once more, or prove on a complete pair that it can.
 
 On a complete pair it is the cluster's own way that is proven, devices and levels included: the peer
-gives up its resources, is cut off, comes back and takes its part again.
+gives up its resources, is cut off, comes back and takes its part again. A peer that was installed
+anew, and waits for this proof (fencing/inherited), has no part yet: it is cut off as it is.
 """
 
 import argparse
+import contextlib
 import json
 import logging
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
 from firstboot import files, latches, pacemaker
 from firstboot.commands import CommandError, Run, run
 from firstboot.engine import Refused
 from firstboot.exits import FAILED, OK, REFUSED
 from firstboot.fencing import record
+from firstboot.fencing.afterwards import powers as powers_of_peer
+from firstboot.fencing.aim import check_target
+from firstboot.fencing.inherited import REHEARSED, TOPIC
 from firstboot.fencing.rehearsal import IDLE, Record
-from firstboot.journal import STATE
 from firstboot.node import Identity
 from firstboot.render import cib
+from firstboot.rendezvous.session import NotMet
+from firstboot.steps import Context
+from firstboot.verbs.converging import a_context
 
 POLL_S = 3.0
 MOST_S = 300.0  # for each part, multiplied by the pair's timeout_factor
 FENCED_S = 120  # likewise
-RESULT = STATE / "rehearsed.json"
+RESULT = REHEARSED
 
 
 class NotYet(Exception):
@@ -42,7 +49,11 @@ def rehearse(identity: Identity, root: Path, arguments: argparse.Namespace) -> i
             evidence = f"the other node of this pair is {peer}, not {arguments.peer}"
             raise Refused(evidence, f"this cuts its power: ksnode rehearse {peer}")
         if latches.is_set(root, latches.COMPLETE):
-            prove(identity, root, run)
+            context, _ = a_context(identity, root)
+            if boot := waiting_boot(context):
+                prove_newcomer(context, boot)
+            else:
+                prove(identity, root, run)
         else:
             let_fire_again(root)
             print("ksnode: the agent may fire again, and does by itself; next: ksnode status")
@@ -78,13 +89,58 @@ def prove(
         raise Refused(f"the pair is not whole: {'; '.join(missing)}", "ksnode why; crm_mon -1rf")
     pacemaker.stand_by(run, peer)
     _until(lambda: _left_on(identity, run), factor, sleep)
-    begin = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    begin = _now()
     pacemaker.fence(run, peer, FENCED_S * factor)
     print(f"ksnode: {peer}'s power was cut; waiting for it to come back", flush=True)
     _until(lambda: _unfit(identity, run), factor, sleep)
-    told = json.dumps({"at": begin, "peer": peer, "by": "the cluster"}, sort_keys=True) + "\n"
-    files.replace(root / RESULT, told.encode(), 0o644)
+    _keep(root, at=begin, peer=peer, by="the cluster")
     print(f"ksnode: {identity.node} can cut {peer}'s power, and {peer} comes back by itself")
+
+
+def waiting_boot(context: Context) -> str:
+    """The boot id of a peer that was installed anew and waits in fencing; "" when there is none."""
+    with contextlib.suppress(NotMet, OSError):
+        boot = context.meeting.ask().boot_id
+        told = context.meeting.heard(TOPIC, private=True)
+        return boot if isinstance(told, dict) and told.get("inherits") is True else ""
+    return ""
+
+
+def prove_newcomer(
+    context: Context, boot: str, *, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Cut it off in that boot, see it come back in another. Raises as prove() does.
+
+    The device is shown to be its own before, as in the first rehearsal.
+    """
+    identity, run, peer = context.identity, context.run, context.identity.peer.name
+    state = pacemaker.status(run)
+    if state is None or not state.quorate or peer in state.online:
+        raise Refused(f"the cluster does not run here without {peer}", "crm_mon -1rf")
+    powers, told = powers_of_peer(context), context.meeting.heard(TOPIC, private=True)
+    guids = powers[0].guids()
+    check_target(identity, context.root, told, powers, guids)
+    begin, factor = _now(), identity.pair.cluster.timeout_factor
+    pacemaker.fence(run, peer, FENCED_S * factor)
+    print(f"ksnode: {peer}'s power was cut; waiting for it to come back", flush=True)
+    _until(lambda: _not_back(context, boot), factor, sleep)
+    _keep(context.root, at=begin, peer=peer, by="the cluster", guids=sorted(guids))
+    print(f"ksnode: {identity.node} can cut {peer}'s power; {peer} goes on by itself")
+
+
+def _not_back(context: Context, boot: str) -> list[str]:
+    with contextlib.suppress(NotMet):
+        if context.meeting.ask().boot_id != boot:
+            return []
+    return [f"{context.identity.peer.name}'s agent does not answer from a new boot"]
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _keep(root: Path, **result: Any) -> None:
+    files.replace(root / RESULT, (json.dumps(result, sort_keys=True) + "\n").encode(), 0o644)
 
 
 def _until(look: Callable[[], Sequence[str]], factor: int, sleep: Callable[[float], None]) -> None:

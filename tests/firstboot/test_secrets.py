@@ -41,7 +41,7 @@ def pair(tmp_path: Path, introduction: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def assert_as_it_should_be(pair: Pair) -> None:
-    for path in ("pair/ca.crt", "secrets/authkey", "secrets/drbd"):
+    for path in ("pair/ca.crt", "pair/ca.key", "secrets/authkey", "secrets/drbd"):
         assert pair.read("justinian", path) == pair.read("julius", path)
     assert pair.read("julius", "pair/peer-ssh-host-keys") == KEYS["justinian"] + "\n"
     assert pair.read("justinian", "pair/peer-ssh-host-keys") == KEYS["julius"] + "\n"
@@ -50,7 +50,6 @@ def assert_as_it_should_be(pair: Pair) -> None:
         assert known.read_text().partition(" ")[2] == KEYS[peer] + "\n"
         assert known.read_text().startswith(f"{peer},")
         assert known.stat().st_mode & 0o777 == 0o644
-    assert not (pair.roots["julius"] / "etc/ksbuild/pair/ca.key").exists()
     for root in pair.roots.values():
         for folder in ("pair", "secrets"):
             assert (root / "etc/ksbuild" / folder).stat().st_mode & 0o777 == 0o700
@@ -130,7 +129,7 @@ WRITES = {
     ],
     "julius": [
         *("guests.key", "node.key", "ca.crt", "guests.crt", "node.crt"),
-        *("peer-ssh-host-keys", "authkey", "drbd"),
+        *("peer-ssh-host-keys", "authkey", "drbd", "ca.key"),
         "secrets-stored",
     ],
 }

@@ -12,12 +12,13 @@ from typing import Any
 from firstboot import latches
 from firstboot.commands import CommandError, Result
 from firstboot.fencing import record
+from firstboot.fencing.inherited import TOPIC
 from firstboot.fencing.rehearsal import INTENT
 from firstboot.node import FenceDevice, Identity
 from firstboot.rendezvous.credentials import PAIR
 from firstboot.rendezvous.session import Meeting, NotMet, State
 from firstboot.steps import Context
-from firstboot.steps.fencing import TOPIC, Fencing
+from firstboot.steps.fencing import Fencing
 from tests.firstboot.conftest import Told, an_identity
 from tests.pair.disk import Cut, Disk, Syscalls
 

@@ -23,9 +23,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from firstboot import latches
 from firstboot.commands import CommandError, Result
 from firstboot.rendezvous import credentials
+from firstboot.rendezvous.credentials import SHARED
 from firstboot.rendezvous.session import Meeting, NotMet, NotOfThisPair, State
 from firstboot.steps import Context
-from firstboot.steps.secrets import SHARED, Secrets
+from firstboot.steps.secrets import Secrets
 from tests.firstboot.conftest import Told, an_identity
 from tests.pair.disk import Cut, Disk, Syscalls
 
@@ -46,10 +47,11 @@ class PlayedOpenssl:
 
     def _answer(self, argv: list[str], stdin: str) -> str:
         def of(option: str) -> str:
-            return Path(argv[argv.index(option) + 1]).read_text()
+            text = Path(argv[argv.index(option) + 1]).read_text()
+            return _body(text) if "PRIVATE KEY" in text else text
 
         if argv[1] == "genpkey":
-            return f"key {next(self._numbers)}\n"
+            return _pem("PRIVATE KEY", f"{next(self._numbers):040}\n")
         if argv[1] == "req":
             return _pem("CERTIFICATE REQUEST", of("-key"))
         if argv[1] == "ca":
