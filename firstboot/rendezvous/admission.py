@@ -84,8 +84,12 @@ class Admission:
         peers = store.valid_host_keys(said)
         if peers and peers != store.text(at.peer_host_keys):
             at.put(at.peer_host_keys, peers)
-        if said.get("stored") == mine and isinstance(said.get("ticket"), str):
-            ticket.use_up(self._root, said["ticket"])
+        named = said.get("ticket")
+        if isinstance(named, str):
+            if said.get("stored") == mine:
+                ticket.use_up(self._root, named)
+            given = ticket.opened(self._root)
+            answer["open"] = given is not None and ticket.mark(given.certificate) == named
         return answer
 
 

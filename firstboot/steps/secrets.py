@@ -83,7 +83,7 @@ class Secrets(Step):
         told = self._context.meeting.heard(SHARED, private=True)
         self._take_shared(told)
         mine = self._store.digest()
-        if mine and isinstance(told, dict) and told.get("stored") == mine:
+        if mine and isinstance(told, dict) and told.get("stored") == mine and self._ended(told):
             ca = hashlib.sha256(self._store.ca.read_bytes()).hexdigest()
             latches.set_once(
                 self._context.root, latches.SECRETS_STORED, json.dumps({"ca": ca}) + "\n"
@@ -94,6 +94,10 @@ class Secrets(Step):
     def _known(self) -> ConfigFile:
         """The peer's host keys, where ssh looks for them."""
         return sshd.known_hosts(self._context.identity, store.text(self._store.peer_host_keys))
+
+    def _ended(self, told: dict[str, Any]) -> bool:
+        """Whether our ticket, if there is one, opens nothing any more."""
+        return not self._rejoins or told.get("open") is False
 
     def _latched(self) -> bool:
         return latches.is_set(self._context.root, latches.SECRETS_STORED)

@@ -1,0 +1,76 @@
+"""ksnode allow-rejoin: what it writes, what it refuses, and that no secret shows."""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from firstboot import latches
+from firstboot.commands import run
+from firstboot.engine import Refused
+from firstboot.node import plan_digest
+from firstboot.rendezvous import ticket
+from firstboot.verbs.allowrejoin import allow_rejoin, make
+from tests.firstboot.conftest import PAIR_ID, an_identity
+from tests.firstboot.living import LINK_KEY, Living, formed, pair
+
+__all__ = ["formed", "pair"]
+
+
+def test_what_the_verb_writes(
+    pair: Living, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, identity = tmp_path / "ticket", an_identity()
+    arguments = argparse.Namespace(duration="2h", out=output)
+    assert allow_rejoin(identity, pair.roots["justinian"], arguments) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert (
+        "next, where the profile is: ksbuild iso PROFILE --source ISO --rejoin julius" in said.err
+    )
+    assert output.stat().st_mode & 0o777 == 0o600
+    content = json.loads(output.read_text())
+    assert content["pair"] == PAIR_ID
+    assert content["plan"] == plan_digest(identity.pair)
+    assert (content["node"], content["link_key"]) == ("julius", LINK_KEY)
+    assert 7000 < content["expires"] - time.time() <= 7200
+    kept = (pair.roots["justinian"] / ticket.PATH).read_text()
+    assert content["key"][40:80] not in kept, "the key goes with the ticket alone"
+    assert "PRIVATE" not in kept
+    assert not list((pair.roots["justinian"] / "run").glob("ksnode-*/"))
+    assert allow_rejoin(identity, pair.roots["justinian"], arguments) == 5
+    assert "is there already" in capsys.readouterr().err
+    arguments = argparse.Namespace(duration="60m", out=None)
+    assert allow_rejoin(identity, pair.roots["justinian"], arguments) == 0
+    assert json.loads(capsys.readouterr().out)["node"] == "julius"
+
+
+@pytest.mark.parametrize("typed", ["0m", "8d", "60", "m", "60s", "-5m", "1m1h"])
+def test_odd_times(pair: Living, typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = argparse.Namespace(duration=typed, out=None)
+    assert allow_rejoin(an_identity(), pair.roots["justinian"], arguments) == 5
+    assert "next: ksnode allow-rejoin --for 60m" in capsys.readouterr().err
+    assert not (pair.roots["justinian"] / ticket.PATH).exists()
+
+
+def test_a_pair_without_secrets_lets_nobody_come_back(pair: Living) -> None:
+    root = pair.roots["justinian"]
+    (root / "var/lib/ksbuild" / latches.SECRETS_STORED).unlink()
+    with pytest.raises(Refused, match="has no secrets yet"):
+        make(an_identity(), root, 3600, run)
+
+
+def test_no_secret_shows(pair: Living, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither what every program was started with nor what the agents report."""
+    caplog.set_level("DEBUG")
+    given = pair.ticket("justinian")
+    pair.install("julius", given)
+    pair.run()
+    said = caplog.text + json.dumps(pair.told.events)
+    assert "openssl genpkey" in said
+    for secret in (given["key"], pair.read("julius", "pair/ca.key")):
+        assert secret[40:80] not in said
+    for path in ("secrets/authkey", "secrets/drbd", "pair/node.key"):
+        assert pair.read("julius", path)[40:80] not in said
