@@ -92,8 +92,9 @@ class PlayedMeeting(Meeting):
             raise NotMet("nobody answers")
         if not self._trusted(peer, kind):
             raise NotOfThisPair("another leaf")
-        peer._heard(self._wire(kind), kind)
-        answer = peer._wire(kind)
+        asked = self._wire(kind)
+        peer._heard(asked, kind)
+        answer = peer._wire(kind, peer._admit(kind, asked["told"]))
         if self.lose == "answer":
             raise NotMet("cut off")
         return self._heard(answer, kind)
@@ -106,9 +107,9 @@ class PlayedMeeting(Meeting):
         sides = [(self.root, peer.root), (peer.root, self.root)]
         return all(_issuer(a) == _authority(b) for a, b in sides)
 
-    def _wire(self, kind: str) -> dict[str, Any]:
-        sent = json.dumps(self._state(kind))
-        if kind == credentials.INTRODUCTION:
+    def _wire(self, kind: str, more: dict[str, Any] | None = None) -> dict[str, Any]:
+        sent = json.dumps(self._state(kind, more))
+        if kind != credentials.PAIR:
             authkey = self.root / "etc/ksbuild/secrets/authkey"
             assert not authkey.exists() or authkey.read_text() not in sent
         parsed: dict[str, Any] = json.loads(sent)
