@@ -36,12 +36,13 @@ class Peer(Meeting):
     def __init__(self, identity: Identity, root: Path, sides: list[Side]) -> None:
         super().__init__(identity, root, "boot")
         self.sides = sides
+        self.come_through: frozenset[str] = frozenset()
 
     def ask(self) -> State:
         """The next answer, as a new object each time, as from the wire."""
         side = self.sides.pop(0) if len(self.sides) > 1 else self.sides[0]
         told: dict[str, Any] = json.loads(json.dumps({TOPIC: side_to_json(side)}))
-        self._peer = State("b", (), frozenset(), told)
+        self._peer = State("b", (), self.come_through, told)
         return self._peer
 
 

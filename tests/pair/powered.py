@@ -156,10 +156,12 @@ class PlayedMeeting(Meeting):
         lose, self.lose = self.lose, ""
         if peer is None or lose == "question" or not self._world.linked:
             raise NotMet("nobody answers")
-        peer._heard(json.loads(json.dumps(self._state(PAIR))), PAIR)
+        asked = json.loads(json.dumps(self._state(PAIR)))
+        peer._heard(asked, PAIR)
         if lose == "answer":
             raise NotMet("cut off")
-        return self._heard(json.loads(json.dumps(peer._state(PAIR))), PAIR)
+        more = peer._admit(PAIR, asked["told"])
+        return self._heard(json.loads(json.dumps(peer._state(PAIR, more))), PAIR)
 
 
 class PlayedRun:
