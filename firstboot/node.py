@@ -115,7 +115,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class FenceDevice:
-    """One way to cut a node's power; keys as in the profile. ``port`` None: the agent's own."""
+    """One way to cut a node's power; keys as in the profile.
+
+    ``port`` None: the agent's own. ``set_address`` (address/prefix) and ``set_gateway`` are what
+    the node gives its BMC; None: it has that already.
+    """
 
     level: int
     agent: str
@@ -124,6 +128,8 @@ class FenceDevice:
     user: str
     password_file: Optional[str]
     command: Optional[str]
+    set_address: Optional[str] = None
+    set_gateway: Optional[str] = None
 
 
 @dataclass(frozen=True)

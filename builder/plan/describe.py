@@ -36,7 +36,8 @@ def as_text(plan: Plan) -> Iterator[str]:
         yield f"  crossover     {ports}: {node.crossover.address}"
         for device in node.fencing:
             target = device.address or device.command
-            yield f"  fenced by     level {device.level}: {device.agent} {target}"
+            sets = f"/{device.set_address.prefix}, set by the node" if device.set_address else ""
+            yield f"  fenced by     level {device.level}: {device.agent} {target}{sets}"
     yield ""
     yield f"then each node's agent: {', '.join(step.name for step in SEQUENCE)}"
 

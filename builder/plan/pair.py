@@ -53,4 +53,9 @@ def _node(section: NodeSection) -> its.Node:
 
 
 def _device(device: FenceDevice) -> its.FenceDevice:
-    return its.FenceDevice(**device.model_dump())
+    wanted = device.set_address
+    return its.FenceDevice(
+        **device.model_dump(exclude={"set_address"}),
+        set_address=f"{device.address}/{wanted.prefix}" if wanted else None,
+        set_gateway=wanted.gateway if wanted else None,
+    )

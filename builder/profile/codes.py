@@ -74,8 +74,15 @@ CODES: dict[str, tuple[str, str]] = {
     ),
     "KS135": (
         "a fence device without a password",
-        "By IPMI each node makes the account in its own BMC and hands it to the other; for\n"
-        "Redfish and where there is no in-band IPMI the password comes from a file on the node.",
+        "By IPMI each node makes the account in its own BMC and hands it to the other. For\n"
+        "Redfish the account that IPMI made is tried; a BMC that keeps the two apart stops the\n"
+        "pair before anything is fired. Then, and where there is no in-band IPMI at all, the\n"
+        "password comes from a file on the node.",
+    ),
+    "KS136": (
+        "an address that no node can give its BMC",
+        "Each node sets its own BMC's address by in-band IPMI. It has one BMC; the address is an\n"
+        "IPv4 address, and the gateway another one in its network.",
     ),
     "KS140": ("a repository stands twice", "Names of repositories are used once."),
     "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),

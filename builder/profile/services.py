@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from builder.profile.strict import Strict
-from builder.profile.values import Host, Text, TimeZone
+from builder.profile.values import Address, Host, Text, TimeZone
 
 
 class Time(Strict):
@@ -52,6 +52,15 @@ class Cluster(Strict):
     """Seconds by which the first node survives a duel: its fence device waits that long."""
 
 
+class SetAddress(Strict):
+    """The BMC's network, where the node gives its own BMC its address, by in-band IPMI."""
+
+    prefix: Annotated[int, Field(ge=8, le=30)]
+    """Network bits of the BMC's address."""
+    gateway: Address | None = None
+    """The BMC's way out; without one the BMC keeps what it has."""
+
+
 class FenceDevice(Strict):
     """One way to cut a node's power."""
 
@@ -69,6 +78,8 @@ class FenceDevice(Strict):
     """0600 file on the node with the account's password, where the pair can't make one."""
     command: Text | None = None
     """For custom: the fence agent, /usr/sbin/fence_NAME on both nodes; its plug is a node name."""
+    set_address: SetAddress | None = None
+    """Given, the node sets the BMC's address itself."""
 
 
 class Ksm(Strict):

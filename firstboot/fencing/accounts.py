@@ -5,22 +5,17 @@ standard input where there is no terminal to open: setsid(1) sees to that, so it
 """
 
 import csv
-import re
 import secrets
 import string
 from collections.abc import Sequence
 
 from firstboot.commands import Run
+from firstboot.fencing import lan
+from firstboot.fencing.lan import IPMITOOL, Unwilling
 
-IPMITOOL = ("ipmitool",)  # the kernel's /dev/ipmi0
 FIRST_FREE_ID = 3  # 1 is the anonymous account, 2 the vendor's
 LENGTH = 16  # IPMI 1.5's limit, which every BMC takes
-CHANNELS = range(1, 9)
 ALPHABET = string.ascii_letters + string.digits
-
-
-class NoAccount(Exception):
-    """The BMC gives no account; says why."""
 
 
 def new_password() -> str:
@@ -35,13 +30,13 @@ def new_password() -> str:
 def make(run: Run, name: str, password: str, ipmitool: Sequence[str] = IPMITOOL) -> None:
     """Make the account, or set the one of that name right: operator, over the LAN, this password.
 
-    Doing it again changes nothing. Raises NoAccount, or CommandError when the BMC refuses.
+    Doing it again changes nothing. Raises Unwilling, or CommandError when the BMC refuses.
     """
 
     def ask(*command: str) -> str:
         return run([*ipmitool, *command]).stdout
 
-    channel = _lan_channel(run, ipmitool)
+    channel = lan.channel(run, ipmitool)
     number = choose_id(ask("-c", "user", "list", channel), name)
     ask("user", "set", "name", number, name)
     typed = f"{password}\n{password}\n"
@@ -59,13 +54,5 @@ def choose_id(listed: str, name: str) -> str:
             return row[0]
     free = [row[0] for row in rows if not row[1].strip() and int(row[0]) >= FIRST_FREE_ID]
     if not free:
-        raise NoAccount(f"the BMC has no account {name} and no free one")
+        raise Unwilling(f"the BMC has no account {name} and no free one")
     return free[0]
-
-
-def _lan_channel(run: Run, ipmitool: Sequence[str]) -> str:
-    for number in CHANNELS:
-        told = run([*ipmitool, "channel", "info", str(number)], ok=(0, 1))
-        if re.search(r"Channel Medium Type\s*:\s*802\.3 LAN", told.stdout):
-            return str(number)
-    raise NoAccount("the BMC has no LAN channel")

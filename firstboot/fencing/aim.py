@@ -43,6 +43,17 @@ def check_profile(identity: Identity) -> None:
         raise Refused(f"both nodes' BMC is {sorted(both)[0][0]}", WRONG_DEVICE)
 
 
+def check_logins(identity: Identity, powers: Sequence[Power]) -> None:
+    """Raises Refused when a BMC does not let the fence account in; one that is silent may."""
+    for power in powers:
+        for name in power.shut_out():
+            raise Refused(
+                f"{name} does not let the fence account in: its Redfish does not know IPMI's"
+                " accounts, or the password is another one",
+                f"give password_file in the profile, and the file on {identity.peer.name}",
+            )
+
+
 def check_target(
     identity: Identity,
     root: Path,

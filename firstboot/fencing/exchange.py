@@ -2,16 +2,17 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from firstboot import files
 from firstboot.commands import Run
 from firstboot.engine import Refused
-from firstboot.fencing import accounts
+from firstboot.fencing import accounts, lan
 from firstboot.node import FenceDevice, Identity
 from firstboot.render.fencedevice import keyed
 from firstboot.rendezvous.store import PASSWORD, Store, text
 
+IPMI = Path("dev/ipmi0")
 BMCS = ("ipmilan", "ilo4", "ilo5")
 
 
@@ -27,7 +28,11 @@ class Passwords:
     def provide(self) -> None:
         """Bring about this node's own. Raises Refused with the way out, or CommandError."""
         for key, device in keyed(self._identity.me):
-            if marked(self._identity, device):
+            if device.set_address is not None or makes_account(self._identity, device):
+                self._reach_bmc()
+            if device.set_address is not None:
+                self._set_address(device.set_address, device.set_gateway)
+            if makes_account(self._identity, device):
                 self._make(key, device)
             elif device.password_file is not None:
                 self._put(self._identity.node, key, self._read(device.password_file))
@@ -64,6 +69,25 @@ class Passwords:
                 seen.update(f"{path.name}={text(path)}\n".encode())
         return seen.hexdigest()
 
+    def _reach_bmc(self) -> None:
+        """Raises Refused when the kernel sees no BMC."""
+        if not (self._root / IPMI).exists():
+            self._run(["modprobe", "-a", "ipmi_si", "ipmi_devintf"], ok=(0, 1))
+        if not (self._root / IPMI).exists():
+            raise Refused(
+                f"there is no /{IPMI}: this node can't talk to its own BMC",
+                "switch on IPMI over KCS in the BMC, or do without: password_file, no set_address",
+            )
+
+    def _set_address(self, address: str, gateway: Optional[str]) -> None:
+        try:
+            lan.set_address(self._run, address, gateway)
+        except lan.Unwilling as error:
+            raise Refused(
+                f"this node's BMC does not take its address: {error}",
+                "set it in the BMC's own menu, and leave set_address out of the profile",
+            ) from None
+
     def _make(self, key: str, device: FenceDevice) -> None:
         """The password is kept before the BMC knows it, and set again until both nodes have it."""
         path = self._path(self._identity.node, key)
@@ -71,7 +95,7 @@ class Passwords:
             self._store.put(path, accounts.new_password())
         try:
             accounts.make(self._run, device.user, text(path))
-        except accounts.NoAccount as error:
+        except lan.Unwilling as error:
             raise Refused(
                 f"no fence account can be made in this node's BMC: {error}",
                 "free an account there, or give password_file in the profile",
@@ -101,8 +125,15 @@ class Passwords:
         return self._root / files.SECRETS / f"fence-{node}-{key}"
 
 
+def makes_account(identity: Identity, device: FenceDevice) -> bool:
+    """Whether the node whose power it is makes the account itself, in-band.
+
+    Redfish has no such way of its own here: it is IPMI's account, which many BMCs let in there too.
+    """
+    known = device.agent in (*BMCS, "redfish") and device.password_file is None
+    return known and identity.pair.has("inband-ipmi")
+
+
 def marked(identity: Identity, device: FenceDevice) -> bool:
-    """Whether the node whose power it is makes the account itself, in-band."""
-    return (
-        device.agent in BMCS and device.password_file is None and identity.pair.has("inband-ipmi")
-    )
+    """Whether logging in over IPMI shows that it is the BMC in which that account was made."""
+    return device.agent in BMCS and makes_account(identity, device)

@@ -55,6 +55,11 @@ class Power:
             found += redfish.uuids(self._place(device))
         return found
 
+    def shut_out(self) -> list[str]:
+        """The Redfish services among the devices that answer, and do not let the account in."""
+        out = [device for device in self._services() if redfish.shuts_out(self._place(device))]
+        return [f"{device.agent} at {device.options['ip']}" for device in out]
+
     def boot_from_disk(self, *, efi: bool) -> bool:
         """Next time it starts from its disk, whatever comes first otherwise; False: can't be set.
 

@@ -88,7 +88,9 @@ class Fencing(Step):
         elif not self._alike():
             self._passwords.take(self._told())
         elif not self._ready_once:
-            self._guids = self._powers()[0].guids()
+            powers = self._powers()
+            aim.check_logins(self._context.identity, powers)
+            self._guids = powers[0].guids()
             os.sync()  # from here on this node may lose its power
             self._ready_once = True
         elif self._my_turn():

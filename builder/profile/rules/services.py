@@ -65,17 +65,65 @@ def _device(profile: Profile, path: KeyPath, device: FenceDevice) -> Iterator[Pr
 
 def password(profile: Profile) -> Iterator[Problem]:
     """The pair makes an account where ipmitool can in-band; elsewhere a human gives a password."""
-    in_band = "inband-ipmi" in CAPABILITIES[profile.pair.platform]
     for i, node in enumerate(profile.node):
         for n, device in enumerate(node.fencing):
-            made = device.agent == "custom" or (in_band and device.agent != "redfish")
-            if not made and device.password_file is None:
+            path: KeyPath = ("node", i, "fencing", n)
+            if device.agent == "custom" or device.password_file is not None:
+                continue
+            if not _in_band(profile):
                 yield Problem(
                     "KS135",
-                    ("node", i, "fencing", n),
+                    path,
                     f"no account can be made for this {device.agent} device: give password_file",
                     f"put the password into a 0600 file on {node.name} itself, and its path here",
                 )
+            elif device.agent == "redfish":
+                yield Problem(
+                    "KS135",
+                    path,
+                    "the account is made over IPMI; whether this BMC lets it in over Redfish shows"
+                    " on the nodes, which stop before they fire if it does not",
+                    "password_file names a file on the node with the password of an account you"
+                    " made",
+                    severity=WARNING,
+                )
+
+
+def bmc_address(profile: Profile) -> Iterator[Problem]:
+    """An address is set where there is a BMC to set it in, once, and makes sense there."""
+    for i, node in enumerate(profile.node):
+        setting = [n for n, device in enumerate(node.fencing) if device.set_address is not None]
+        for n in setting:
+            path: KeyPath = ("node", i, "fencing", n, "set_address")
+            why = _not_settable(profile, node.fencing[n])
+            if not why and n != setting[0]:
+                why = f"{node.name} has one BMC, and its address is set already"
+            if why:
+                yield Problem("KS136", path, why)
+
+
+def _not_settable(profile: Profile, device: FenceDevice) -> str:
+    wanted = device.set_address
+    if device.agent == "custom" or wanted is None:
+        return "a custom device is no BMC of this node"
+    if not _in_band(profile):
+        return f"{profile.pair.platform} has no in-band IPMI"
+    try:
+        interface = ipaddress.IPv4Interface(f"{device.address}/{wanted.prefix}")
+    except ValueError:
+        return "address has to be an IPv4 address, not a name"
+    hosts = interface.network.network_address, interface.network.broadcast_address
+    if interface.ip in hosts:
+        return f"{interface.ip} is the network's own or broadcast address"
+    if wanted.gateway is not None:
+        gateway = ipaddress.IPv4Address(wanted.gateway)
+        if gateway not in interface.network or gateway in (*hosts, interface.ip):
+            return f"the gateway is no other address in {interface.network}"
+    return ""
+
+
+def _in_band(profile: Profile) -> bool:
+    return "inband-ipmi" in CAPABILITIES[profile.pair.platform]
 
 
 def second_level(profile: Profile) -> Iterator[Problem]:
@@ -132,4 +180,4 @@ def source(profile: Profile) -> Iterator[Problem]:
         )
 
 
-RULES = (fencing, password, second_level, source)
+RULES = (fencing, password, bmc_address, second_level, source)
