@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from firstboot.commands import CommandError
 from firstboot.engine import Refused
 from firstboot.fencing import record
 from firstboot.fencing.rehearsal import Record
-from firstboot.node import FenceDevice
+from firstboot.node import FenceDevice, Identity
 from tests.pair.disk import Syscalls
 from tests.pair.powered import BMC_LEVEL, NAMES, OTHER, World
+from tests.pair.service import serving
 
 FIRST, SECOND = NAMES
+PORT = 18448
 A_DATE = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
@@ -169,3 +172,26 @@ def test_a_feed_that_was_cut_alone_is_given_back(below: World) -> None:
     assert all(below.sockets.values())
     assert below.proven(FIRST) is None
     assert below.boots[SECOND] == 1
+
+
+class WithRedfish(World):
+    """julius's only device is a Redfish service, a real one."""
+
+    def identity(self, name: str) -> Identity:
+        identity = super().identity(name)
+        first, second = identity.pair.nodes
+        bmc = replace(second.fencing[0], agent="redfish", address="127.0.0.1", port=PORT)
+        nodes = (first, replace(second, fencing=(bmc,)))
+        return replace(identity, pair=replace(identity.pair, nodes=nodes))
+
+
+def test_a_redfish_that_shuts_us_out_is_never_relied_on(tmp_path: Path) -> None:
+    world = WithRedfish(tmp_path / "world")
+    with (
+        serving(tmp_path, PORT, "another than secret-of-julius"),
+        pytest.raises(Refused, match="does not let the fence account in") as refused,
+    ):
+        go_on(world)
+    assert "the file on julius" in refused.value.way_out
+    assert world.cut_boots == {FIRST: [], SECOND: []}
+    assert record.load(world.roots[FIRST]) == Record()
