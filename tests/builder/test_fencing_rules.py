@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from builder.cli import main
 from builder.plan.pair import pair
 from builder.profile.load import load
 from builder.profile.problems import ProfileError
@@ -109,6 +111,13 @@ def test_the_address_reaches_the_node(tmp_path: Path) -> None:
     assert [bmc.set_gateway for bmc in bmcs] == ["10.0.3.254", None]
     identity = Identity(SCHEMA, "justinian", planned)
     assert from_json(to_json(identity)) == identity
+
+
+def test_the_plan_says_so(tmp_path: Path) -> None:
+    profile = example(tmp_path, "ilo4", SET + "{ prefix = 22 }")
+    said = CliRunner().invoke(main, ["plan", str(profile)], catch_exceptions=False).output
+    assert "level 1: ilo4 10.0.1.112/22, set by the node\n" in said
+    assert "level 1: ilo4 10.0.1.113\n" in said
 
 
 def test_a_platform_without_in_band_ipmi_needs_one(tmp_path: Path) -> None:
