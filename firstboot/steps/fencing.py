@@ -178,7 +178,7 @@ class Fencing(Step):
             "boots": [done.peer_boot, boot_id],
             "by": done.device,
             "firings": done.firings,
-            "guids": sorted(self._guids),
+            "guids": sorted(self._guids or self._powers()[0].guids()),
             "peer": self._peer,
         }
         text = json.dumps(result, sort_keys=True) + "\n"

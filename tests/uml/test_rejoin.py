@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.uml, pytest.mark.slow, pytest.mark.timeout(3600)]
 COMPLETE_S, AGAIN_S = 1500.0, 900.0
 DISK_GIB = 38  # 2 GiB of data: all of it is copied
 # Appends a number five times a second, each on the disk before the next.
-WRITER = "n=0; while :; do n=$((n+1)); echo $n; sync; sleep 0.2; done >/srv/vmdata/writer"
+WRITER = "n=0; while :; do n=$((n+1)); echo $n; sync /srv/vmdata/writer; sleep 0.2; done >/srv/vmdata/writer"
 
 
 @pytest.fixture(scope="module")
