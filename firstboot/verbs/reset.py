@@ -15,6 +15,7 @@ from firstboot.commands import CommandError
 from firstboot.exits import FAILED, OK, REFUSED
 from firstboot.journal import STATE
 from firstboot.node import RESOURCE, Identity
+from firstboot.rendezvous.credentials import holds_ticket
 from firstboot.seed import Content, Side
 from firstboot.steps import Context
 from firstboot.verbs.converging import Busy, a_context, alone, say_busy
@@ -78,7 +79,10 @@ def start_over(context: Context) -> int:
             path.unlink()
     files.sync_folder(root / STATE)
     print(f"{identity.node} is as it was installed.")
-    print(f"next: the same on {identity.peer.name}, then on both: systemctl start ksnode")
+    if holds_ticket(root):  # it has no introduction, and the ticket is for a pair that lives
+        print("next: install this node again, from the pair's own medium")
+    else:
+        print(f"next: the same on {identity.peer.name}, then on both: systemctl start ksnode")
     return OK
 
 

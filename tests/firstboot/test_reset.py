@@ -117,6 +117,20 @@ def test_ours_is_erased_and_the_attempt_forgotten(
     assert (tmp_path / "etc/ksbuild/introduction/node.key").exists()
 
 
+def test_a_node_that_came_back_by_a_ticket_has_to_be_installed(
+    tmp_path: Path,
+    identity: Identity,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It has no introduction by which it could meet a new pair."""
+    context = a_node(tmp_path, identity, Doing())
+    lay(tmp_path, "etc/ksbuild/rejoin/node.crt", "")
+    looks(monkeypatch, NAMED)
+    assert start_over(context) == 0
+    assert "next: install this node again, from the pair's own medium" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("content", [Content.FOREIGN, Content.UNKNOWN])
 def test_what_is_not_ours_is_left_alone(
     tmp_path: Path, identity: Identity, monkeypatch: pytest.MonkeyPatch, content: Content
