@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.uml, pytest.mark.slow, pytest.mark.timeout(3600)]
 COMPLETE_S, AGAIN_S = 1500.0, 900.0
 DISK_GIB = 38  # 2 GiB of data: all of it is copied
 # Appends a number five times a second, each on the disk before the next.
-WRITER = "n=0; while :; do n=$((n+1)); echo $n; sync /srv/vmdata/writer; sleep 0.2; done >/srv/vmdata/writer"
+WRITER = "n=0; f=/srv/vmdata/writer; while n=$((n+1)); echo $n; do sync $f; sleep 0.2; done >$f"
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,8 @@ def make_medium(pair: TestPair, source: Path, number: int) -> Path:
 
 def test_a_new_disk_comes_back_while_the_other_node_works(pair: TestPair, el9_iso: Path) -> None:
     survivor, newcomer = pair.servers
-    pair.on(survivor, f"systemd-run --quiet --unit=writer bash -c '{WRITER}'")
+    pair.on(survivor, f"echo '{WRITER}' >/root/writer")
+    pair.on(survivor, "systemd-run --quiet --unit=writer bash /root/writer")
     boot = pair.on(survivor, "cat /proc/sys/kernel/random/boot_id")
     offs, boots = pair.bmcs[0].told("off"), len(survivor.outlet.machines)
     lose_disk(pair, 1)
