@@ -182,7 +182,8 @@ def agents_unit() -> str:
 def hardened(line: str) -> bool:
     """Whether a line of a unit takes something away from it."""
     return (
-        re.match(r"(Capability|Lock|Private|Protect|Restrict|SystemCall|UMask)", line) is not None
+        re.match(r"(Capability|Lock|Private|Protect|ReadWrite|Restrict|SystemCall|UMask)", line)
+        is not None
     )
 
 
