@@ -173,7 +173,7 @@ def test_the_pair_is_mounted_and_measured(complete: list[dict[str, str]]) -> Non
         assert "1959" in seen["report"]
         assert "DRBD's peers prove themselves by sha256" in seen["report"]
         assert "cluster links: 0 up, 1 up; aes256, sha256" in seen["report"]
-        assert seen["report"].count("cable eth") == 2 * 3, seen["report"]
+        assert seen["report"].count("  cable ") == 2 * 3, seen["report"]
         assert "WARNING" not in seen["report"], seen["report"]
     assert complete[0]["report"] == complete[1]["report"]
 
