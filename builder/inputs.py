@@ -4,10 +4,13 @@ import tomllib
 from pathlib import Path
 
 from builder.errors import InputError
+from builder.packages.defaults import DISTRIBUTIONS
 from builder.packages.errors import RepositoryError
 from builder.packages.openpgp import key_fingerprints
 from builder.plan.kickstart import DISTRIBUTION, Key, Registration
 from builder.profile.model import Install, Profile, Repository
+
+_PUT = "put it beside the profile"
 
 
 def package_keys(folder: Path, profile: Profile) -> tuple[Key, ...]:
@@ -26,7 +29,9 @@ def package_keys(folder: Path, profile: Profile) -> tuple[Key, ...]:
 
 
 def _key(path: Path, name: str, pinned: list[str]) -> Key:
-    text = _text(path, f"the key of {name}")
+    known = [each for one in DISTRIBUTIONS.values() for each in one.repositories]
+    fetch = next((f"there: {each.fetch}" for each in known if each.key_file == path.name), _PUT)
+    text = _text(path, f"the key of {name}", fetch)
     try:
         found = tuple(fingerprint.upper() for fingerprint in key_fingerprints(text.encode()))
     except RepositoryError as error:
@@ -66,10 +71,10 @@ def registration(folder: Path, profile: Profile) -> Registration | None:
     return Registration(said["organization"], said["activation_key"])
 
 
-def _text(path: Path, what: str) -> str:
+def _text(path: Path, what: str, absent: str = _PUT) -> str:
     try:
         return path.read_text(encoding="ascii")
     except FileNotFoundError:
-        raise InputError(f"{path}, {what}, is not there", "put it beside the profile") from None
+        raise InputError(f"{path}, {what}, is not there", absent) from None
     except UnicodeDecodeError:
         raise InputError(f"{path}, {what}, is not a text", "export it with gpg --armor") from None

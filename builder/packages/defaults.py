@@ -130,6 +130,11 @@ DISTRIBUTIONS = {
 }
 
 
+def subscribed_line(name: str) -> str:
+    """A line of install.repositories for a repository of RHEL 9, which a registration brings."""
+    return f'{{ name = "rhel-9-for-x86_64-{name.lower()}-rpms" }}'
+
+
 def profile_line(release: str, name: str) -> str:
     """A line of install.repositories for the repository `name` of a source's distribution.
 
@@ -138,12 +143,13 @@ def profile_line(release: str, name: str) -> str:
         name: as `Problem.home` has it.
 
     Returns:
-        TOML; "" where the distribution or its repository is unknown, or answers only to those who
-        are registered.
+        TOML; "" where the distribution or its repository is unknown.
     """
     for distribution in DISTRIBUTIONS.values():
         if release.startswith(distribution.family):
             for known in distribution.repositories:
-                if known.name == name and (known is ELREPO or not distribution.subscription):
-                    return f'{{ name = "{known.name}", url = "{known.url}" }}'
+                if known.name == name:
+                    if known in distribution.open:
+                        return f'{{ name = "{known.name}", url = "{known.url}" }}'
+                    return subscribed_line(name)
     return ""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from builder.profile.model import Profile
 from firstboot.node import CAPABILITIES
 
-EL9, LAB = "el9", "debian12-lab"
+LAB = "debian12-lab"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from builder.packages.defaults import Distribution, KnownRepository
+from builder.packages.defaults import Distribution, KnownRepository, subscribed_line
 
 FILL_IN = "FILL-IN"
 REGISTRATION = "registration.toml"
@@ -91,14 +91,14 @@ def _install(distribution: Distribution) -> str:
     """Every key pinned that is known; %post then wants all packages signed by one of them."""
     tree = distribution.repositories[0]
     others = distribution.open if distribution.subscription else distribution.open[1:]
-    ids = ("highavailability", "resilientstorage") if distribution.subscription else ()
+    names = ("HighAvailability", "ResilientStorage") if distribution.subscription else ()
     if distribution.subscription:
         first = (
             f'registration_file = "{REGISTRATION}"    # organization = ..., activation_key = ...'
         )
     else:
         first = f"url = {_quoted(tree.url)}"
-    rows = "".join(f'    {{ name = "rhel-9-for-x86_64-{name}-rpms" }},\n' for name in ids)
+    rows = "".join(f"    {subscribed_line(name)},\n" for name in names)
     rows += "".join(f"    {_repository(each, tree)},\n" for each in others)
     return f"""\
 [install]

@@ -112,6 +112,14 @@ def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:
     assert {"access.ssh_keys[0]", "node[0].uplink.ports[0]", "node[1].fencing[0].address"} <= keys
 
 
+@pytest.mark.parametrize("name", ["example", "dl380g6"])
+def test_the_shipped_profiles_have_the_same_places(root: Path, name: str) -> None:
+    install = load(root / f"profiles/{name}.toml").profile.install
+    tree, *others = DISTRIBUTIONS["alma"].repositories
+    assert install.url == tree.url
+    assert [(r.name, r.url) for r in install.repositories] == [(k.name, k.url) for k in others]
+
+
 @pytest.mark.parametrize("kind", sorted(DISTRIBUTIONS))
 def test_known_keys_are_pinned_for_every_distribution(kind: str, tmp_path: Path) -> None:
     from builder.profile.new import Answers, Server, beside, text

@@ -61,6 +61,17 @@ def test_no_key_at_all(tmp_path: Path, key: tuple[str, str], content: "str | Non
     assert caught.value.hint
 
 
+def test_a_known_key_that_is_not_there_yet(tmp_path: Path) -> None:
+    text = EXAMPLE.replace(
+        "[install]\n",
+        f'[install]\ngpg_key = "RPM-GPG-KEY-AlmaLinux-9"\ngpg_fingerprint = "{"0" * 40}"\n',
+    )
+    with pytest.raises(InputError) as caught:
+        package_keys(tmp_path, parse(text.encode(), "p").profile)
+    place = "https://repo.almalinux.org/almalinux/RPM-GPG-KEY-AlmaLinux-9"
+    assert caught.value.hint == f"there: curl -f {place} > RPM-GPG-KEY-AlmaLinux-9"
+
+
 def registered() -> Profile:
     text = EXAMPLE.replace("[install]", '[install]\nregistration_file = "rhsm"')
     return parse(text.encode(), "p").profile

@@ -134,7 +134,8 @@ def test_the_line_for_the_profile() -> None:
     assert tomllib.loads(f"r = {line}")["r"] == {"name": "HighAvailability", "url": address}
     red_hat = "Red Hat Enterprise Linux 9.4"
     assert "elrepo.org" in profile_line(red_hat, "ELRepo")
-    # Its own repositories ask for a client certificate, which no line of a profile has.
-    assert profile_line(red_hat, "HighAvailability") == ""
+    # Its own repositories ask for a client certificate, which the registration brings.
+    line = profile_line(red_hat, "HighAvailability")
+    assert tomllib.loads(f"r = {line}")["r"] == {"name": "rhel-9-for-x86_64-highavailability-rpms"}
     assert profile_line("Fedora 42", "ELRepo") == ""
     assert profile_line("Rocky Linux 9.6", "") == ""
