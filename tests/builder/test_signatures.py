@@ -92,6 +92,14 @@ def check(root: Path, place: Path, *keys: Key) -> "subprocess.CompletedProcess[s
     )  # fmt: skip
 
 
+def test_it_passes_shellcheck(root: Path, tmp_path: Path) -> None:
+    profile = load(root / "profiles/example.toml").profile
+    keys = tuple(Key(name, ("A" * 40,), "ARMOUR") for name in ("distribution", "ELRepo"))
+    (script,) = scripts(planned(profile, keys=keys).either, "post")
+    (tmp_path / "script.sh").write_text("#!/bin/bash\n" + script)
+    run("shellcheck", tmp_path / "script.sh")
+
+
 def test_signed_by_the_pinned_key(root: Path, tmp_path: Path, rpms: Path, keyring: Path) -> None:
     installed(tmp_path, rpms / "pinned.rpm")
     done = check(root, tmp_path, key(keyring, "rsa2048"))
