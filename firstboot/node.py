@@ -262,14 +262,6 @@ def plan_digest(pair: Pair) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def key_digests(pair: Pair) -> dict[str, str]:
-    """Each leaf of the pair with a short digest, so that a difference can be named, not shown."""
-    return {
-        path: hashlib.sha256(canonical(value).encode()).hexdigest()[:12]
-        for path, value in sorted(_leaves(asdict(pair), "pair"))
-    }
-
-
 def to_json(identity: Identity) -> str:
     """node.json as text, the same for the same values."""
     return json.dumps(asdict(identity), indent=2, sort_keys=True) + "\n"
@@ -297,11 +289,3 @@ def from_json(text: str) -> Identity:
 def canonical(value: Any) -> str:
     """JSON with one spelling: sorted keys, no blanks, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-
-
-def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [leaf for key in value for leaf in _leaves(value[key], f"{path}.{key}")]
-    if isinstance(value, (list, tuple)):
-        return [leaf for i, item in enumerate(value) for leaf in _leaves(item, f"{path}[{i}]")]
-    return [(path, value)]

@@ -1,6 +1,10 @@
 """How two nodes' plans differ, in words fit for a line of text whatever the peer said."""
 
+import hashlib
+from dataclasses import asdict
 from typing import Any
+
+from firstboot.node import Pair, canonical
 
 MOST_NAMED = 20  # differences
 MOST_WORD = 80  # characters of each
@@ -24,8 +28,24 @@ def differences(mine: dict[str, Any], theirs: dict[str, Any]) -> tuple[str, ...]
     return tuple(told) or ("plan digest",)
 
 
+def key_digests(pair: Pair) -> dict[str, str]:
+    """Each leaf of the pair with a short digest, so that a difference can be named, not shown."""
+    return {
+        path: hashlib.sha256(canonical(value).encode()).hexdigest()[:12]
+        for path, value in sorted(_leaves(asdict(pair), "pair"))
+    }
+
+
 def _shown(value: Any) -> str:
     """A word from outside, fit for a line of text."""
     if isinstance(value, (str, int)):
         return ascii(value)[:MOST_WORD]
     return "none" if value is None else f"a {type(value).__name__}"
+
+
+def _leaves(value: Any, path: str) -> list[tuple[str, Any]]:
+    if isinstance(value, dict):
+        return [leaf for key in value for leaf in _leaves(value[key], f"{path}.{key}")]
+    if isinstance(value, (list, tuple)):
+        return [leaf for i, item in enumerate(value) for leaf in _leaves(item, f"{path}[{i}]")]
+    return [(path, value)]

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 from firstboot import VERSION
-from firstboot.node import RENDEZVOUS_PORT, Identity, key_digests, plan_digest
+from firstboot.node import RENDEZVOUS_PORT, Identity, plan_digest
 from firstboot.rendezvous import credentials, wire
-from firstboot.rendezvous.plans import differences
+from firstboot.rendezvous.plans import differences, key_digests
 
 log = logging.getLogger(__name__)
 

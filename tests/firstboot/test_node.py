@@ -10,11 +10,11 @@ from firstboot.node import (
     CAPABILITIES,
     NodeError,
     from_json,
-    key_digests,
     partition_uuid,
     plan_digest,
     to_json,
 )
+from firstboot.rendezvous.plans import key_digests
 from tests.firstboot.conftest import PAIR_ID, a_pair, an_identity
 
 

@@ -14,6 +14,7 @@ from firstboot.node import Identity
 from firstboot.rendezvous import credentials
 from firstboot.rendezvous.session import Meeting, NotMet, NotOfThisPair, State
 from tests.firstboot.conftest import MACS, PEER_MACS
+from tests.pair.powered import OTHER
 
 if TYPE_CHECKING:
     from tests.pair.world import World
@@ -114,7 +115,7 @@ class PlayedHellos(Hellos):
 
     def _exchange(self) -> None:
         """Each port says hello and hears the answer, unless it is in use, and so quiet."""
-        peer = self._world.hellos.get(self._world.other(self._name))
+        peer = self._world.hellos.get(OTHER[self._name])
         if self._board is None or not self.talks or not self._world.linked:
             return
         if peer is None or peer._board is None or not peer.talks:

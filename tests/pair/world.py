@@ -86,15 +86,12 @@ class World:
         )
         pair = identity(NAMES[0]).pair
         self.cluster = Clustered(pair, self.after, self._promote, self._mount)
-        openssl = PlayedOpenssl()
-        self.programs = {name: Programs(self, name, openssl) for name in NAMES}
+        shared = PlayedOpenssl()  # one, so that keys differ
+        self.programs = {name: Programs(self, name, shared) for name in NAMES}
         for name in NAMES:
             self.power_on(name, boot_s=1.0)
 
     # What the played parts ask for.
-
-    def other(self, name: str) -> str:
-        return OTHER[name]
 
     def session(self) -> str:
         return f"{next(self._numbers):032x}"

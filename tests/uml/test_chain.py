@@ -5,9 +5,7 @@ It is what `make lab` does, and the drill pull-power on the pair that came of it
 
 from __future__ import annotations
 
-import json
 import random
-import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,33 +21,16 @@ from tests.lab.drilling import Drilling
 from tests.lab.progress import Printed
 from tests.lab.report import told_by, whole
 from tests.uml import started
-from tests.uml.disk import partitions, read_files
-from tests.uml.images import BMC_PASSWORD, Images
+from tests.uml.disk import partitions
+from tests.uml.images import Images
 from tests.uml.installation import Verdict
-from tests.uml.pair import PROFILE, STATE, Server, TestPair
+from tests.uml.looks import LOOK, canaries, read_node, result
+from tests.uml.pair import PROFILE, STATE, TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(3000)]
 
 BOOT_S, AGAIN_S = 300.0, 900.0
 NONCE = str(uuid.uuid4())
-SECRETS = "/etc/ksbuild/secrets"
-PRIVATE_KEYS = r"/etc/ksbuild/(introduction|pair)/.*\.key|/etc/ssh/ssh_host_ed25519_key"
-# Read while the pair runs; what a node keeps shows best from outside, once it is off.
-LOOK = {
-    "mounts": "grep gfs2 /proc/mounts",
-    "cluster": "crm_mon -1rf",
-    "cib": "cibadmin --query",
-    "report": f"cat {STATE}/report.txt",
-    "readable": "find /etc /usr/local /var/lib/ksbuild /run /srv -xdev -type f -perm /o+r",
-    "dry": "ksnode run --dry-run; ksnode check",
-    "cpu": "systemctl show -p CPUUsageNSec -p MemoryCurrent ksnode",
-    # No key of ours opens the peer; that it is the peer is shown before it says no.
-    "ssh": "ssh -o BatchMode=yes -o StrictHostKeyChecking=yes"
-    " $([ $(uname -n) = julius ] && echo justinian || echo julius) true 2>&1",
-    "order": "systemctl show -P Before srv-vmdata.mount",
-    "confined": "grep -E '^(Seccomp|CapBnd):' /proc/$(systemctl show -P MainPID ksnode)/status",
-    "rss": "grep -H VmHWM /proc/$(systemctl show -P MainPID ksnode)/status",
-}
 
 
 @pytest.fixture(scope="module")
@@ -131,17 +112,6 @@ def left(pair: TestPair, came_back: list[str]) -> list[dict[str, bytes]]:
     for server in pair.servers:
         server.outlet.shut_down()
     return [read_node(pair, server) for server in pair.servers]
-
-
-def read_node(pair: TestPair, server: Server) -> dict[str, bytes]:
-    paths = [STATE, "/etc", "/usr/local", started.KEPT]
-    return read_files(pair.images, server.disk, pair.root_number(server), paths)
-
-
-def result(files: dict[str, bytes]) -> dict[str, Any]:
-    read = json.loads(files[f"{STATE}/RESULT"])
-    assert isinstance(read, dict)
-    return read
 
 
 def test_both_are_installed(pair: TestPair, installed: list[Verdict]) -> None:
@@ -262,24 +232,6 @@ def test_the_node_runs_what_the_builder_renders(
 
 def test_a_cut_of_both_ends_mounted_again(came_back: list[str]) -> None:
     assert came_back == ["before-justinian\nbefore-julius\n"] * 2
-
-
-def canaries(left: list[dict[str, bytes]]) -> set[bytes]:
-    """All that must not show: what lies in the secrets' folder, each private key line by line."""
-    found = {BMC_PASSWORD.encode()}
-    for files in left:
-        kept = {path: text for path, text in files.items() if path.startswith(SECRETS)}
-        assert {path.rpartition("/")[2] for path in kept} >= {"authkey", "drbd"}
-        keys = [path for path in files if re.fullmatch(PRIVATE_KEYS, path)]
-        assert {path.split("/")[3] for path in keys} == {
-            "introduction",
-            "pair",
-            "ssh_host_ed25519_key",
-        }
-        lines = [line for path in keys for line in files[path].splitlines()]
-        found |= {text.strip() for text in kept.values()}
-        found |= {line for line in lines if len(line) > 20 and not line.startswith(b"-----")}
-    return found
 
 
 def test_no_program_is_started_with_a_secret(
