@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from builder.profile.problems import Problem
 
 BUG, PROFILE, SOURCE, REFUSED, ENVIRONMENT, DIFFERENT, INTERRUPTED = 1, 3, 4, 5, 6, 7, 130
+_INTERRUPTED = "interrupted; nothing is left behind"
 TRACEBACK = "KSBUILD_TRACEBACK"
 REPORT = f"report it, with ksbuild --version and what {TRACEBACK}=1 ksbuild ... says"
 
@@ -46,7 +47,7 @@ def errors_worded() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        fail(INTERRUPTED, "interrupted; nothing is left behind")
+        fail(INTERRUPTED, _INTERRUPTED)
     except Exception as error:
         _word(error)
         raise
@@ -87,8 +88,10 @@ class Commands(click.Group):
         """Run the command. An error's own words are left out: they could hold a secret."""
         try:
             return super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit):
             raise
+        except (click.Abort, KeyboardInterrupt):
+            fail(INTERRUPTED, _INTERRUPTED)
         except Exception as error:
             if os.environ.get(TRACEBACK):
                 raise

@@ -1,7 +1,13 @@
 """New profiles, keys and hashes from the command line."""
 
+import contextlib
 import importlib
+import os
+import pty
 import re
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +20,7 @@ from builder.packages.defaults import DISTRIBUTIONS
 from builder.profile.load import load
 from builder.profile.problems import ProfileError
 
+ROOT = Path(__file__).parents[2]
 SERVER = """
 [server]
 serial = "{serial}"
@@ -91,6 +98,91 @@ def test_from_two_described_servers(tmp_path: Path) -> None:
     assert made.node[0].crossover.ports == ["00:25:B3:22:D9:0D"], "the port without carrier is out"
     assert made.node[1].disk.wwn == "0x600508b1001cCZC1"
     assert "name eno3, mac 00:25:B3:22:D9:0E, carrier 0" in profile.read_text()
+
+
+def test_questions_on_a_terminal(tmp_path: Path) -> None:
+    """A real terminal: each question with its default, Enter takes it, a typing error is said."""
+    answers = ["", "ada", "", "10.0.0.21/24", "", "", str(tmp_path / "none.pub"), "debian", "rocky"]
+    questions = [
+        "Name of the pair [pair1]: ",
+        "Name of the first node [node1]: ",
+        "Name of the second node [node2]: ",
+        "Address of the first node in the local network [10.0.0.11/24]: ",
+        "Address of the second node [10.0.0.12/24]: ",
+        "Gateway [10.0.0.1]: ",
+        "File with your SSH public key [~/.ssh/id_ed25519.pub]: ",
+        "Distribution (",
+        "Distribution (",
+    ]
+    argv = [
+        "setsid",
+        "--ctty",
+        sys.executable,
+        "-m",
+        "builder",
+        "init",
+        str(tmp_path / "pair.toml"),
+    ]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
+        os.close(theirs)
+        said = b""
+        for question, answer in zip(questions, answers, strict=True):
+            said += until(ours, question)
+            os.write(ours, answer.encode() + b"\n")
+        said += until(ours, f"ksbuild validate {tmp_path / 'pair.toml'}")
+        assert asked.wait(60) == 0
+    os.close(ours)
+    assert b"'debian' is not one of" in said
+    assert b"next: fill in what says FILL-IN, then: " in said
+    made = tomllib.loads((tmp_path / "pair.toml").read_text())
+    assert made["pair"]["name"] == "pair1"
+    assert [node["name"] for node in made["node"]] == ["ada", "node2"]
+    addresses = [node["uplink"]["address"] for node in made["node"]]
+    assert addresses == ["10.0.0.21/24", "10.0.0.12/24"]
+    assert made["access"]["ssh_keys"] == ["FILL-IN"]
+    assert "rocky" in made["install"]["url"]
+
+
+def until(terminal: int, words: str) -> bytes:
+    """What is said up to some words; pytest's own time limit ends a wait for ever."""
+    said = b""
+    while words.encode() not in said:
+        said += os.read(terminal, 4096)
+    return said
+
+
+@pytest.mark.parametrize("key", [b"\3", b"\4"], ids=["ctrl-c", "ctrl-d"])
+def test_who_leaves_a_terminal_has_no_profile(tmp_path: Path, key: bytes) -> None:
+    argv = [
+        "setsid",
+        "--ctty",
+        sys.executable,
+        "-m",
+        "builder",
+        "init",
+        str(tmp_path / "pair.toml"),
+    ]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
+        os.close(theirs)
+        until(ours, "Name of the pair [pair1]: ")
+        for _ in range(100):
+            # A signal between the prompt and Python's read(2) is noticed with the next one.
+            os.write(ours, key)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                asked.wait(0.5)
+                break
+        assert asked.poll() == 130
+        until(ours, "ksbuild: interrupted; nothing is left behind")
+    os.close(ours)
+    assert not (tmp_path / "pair.toml").exists()
+
+
+def test_without_a_terminal_nothing_is_asked(tmp_path: Path) -> None:
+    said = ksbuild("init", tmp_path / "pair.toml")
+    assert said.exit_code == 2
+    assert "without a terminal give --example or --hardware" in said.stderr
 
 
 def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:

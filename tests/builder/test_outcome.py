@@ -73,10 +73,8 @@ def test_a_bug_is_one_line(profile: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_bug_ends_the_process_with_1() -> None:
-    code = """if True:
-                main.commands["doctor"].callback = lambda **_: {}["x"]
-        main(["doctor"])
-    """
+    code = "from builder.cli import main\n"
+    code += "main.commands['doctor'].callback = lambda **_: {}['x']\nmain(['doctor'])\n"
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
