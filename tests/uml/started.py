@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 HERE = Path(__file__).parent
-KEPT = "/var/lib/started"  # of each boot a file
+KEPT = "/var/lib/started"  # has a file of each boot
 _UNIT = f"""\
 [Unit]
 DefaultDependencies=no
 After=local-fs.target
 Before=network-pre.target
 [Service]
-ExecStart=python3 /usr/local/lib/started_node.py {KEPT}/programs
+ExecStart=python3 /usr/local/lib/started_node.py {KEPT}
 [Install]
 WantedBy=sysinit.target
 """
@@ -66,12 +66,16 @@ def command(folder: Path) -> str:
     ]
     begun = "for n in $(seq 100); do test -S /run/started && break; sleep 0.1; done"
     lines += [f"mkdir {KEPT}", "systemctl enable -q --now started", begun, "test -S /run/started"]
-    return " && ".join([*lines, "echo /usr/local/lib/started.so >/etc/ld.so.preload"])
+    lines.append("echo /usr/local/lib/started.so >/etc/ld.so.preload")
+    return " && ".join([*lines, "sync"])  # the power may be cut soon
 
 
 def read(text: bytes) -> Iterator[Program]:
-    """What was written down. Raises ValueError for a datagram that was cut off."""
-    for line in text.splitlines():
+    """What one boot wrote down, less a last line torn when the power went.
+
+    Raises ValueError for a datagram that was cut off.
+    """
+    for line in text.split(b"\n")[:-1]:
         said = json.loads(line)
         if said.pop("cut"):
             raise ValueError(f"too long to be told: {said['argv'][:3]}")

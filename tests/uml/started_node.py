@@ -1,12 +1,14 @@
 """Runs on a node: writes down, as JSON lines, every program that is started (see started.c).
 
-An argument vector is written once, and of an environment only what was not there before.
+Argument: a folder, where each boot has a file. An argument vector is written once, and of an
+environment only what was not there before.
 """
 
 import json
 import os
 import socket
 import sys
+from pathlib import Path
 
 MOST = 131072  # bytes of a datagram that was cut off
 
@@ -24,7 +26,8 @@ def main() -> None:
     door.settimeout(0.5)
     vectors: set[tuple[str, ...]] = set()
     variables: set[str] = set()
-    with open(sys.argv[1], "a", encoding="utf-8") as out:
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    with (Path(sys.argv[1]) / boot).open("a") as out:
         while True:
             try:
                 told = door.recv(MOST + 1)

@@ -22,16 +22,16 @@ from tests.uml.pair import PROFILE, STATE, TestPair, build_medium
 from tests.uml.shell import Shell
 from tests.uml.stranger import Stranger
 
-pytestmark = [pytest.mark.uml, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.uml, pytest.mark.timeout(2400)]
 
-BOOT_S, MEET_S = 240.0, 400.0
+BOOT_S, MEET_S = 400.0, 500.0
 PORTS = [[f"52:54:00:0{node}:00:0{port}" for port in (1, 2, 3, 4)] for node in (1, 2)]
 NETEM = "delay 30ms 15ms loss 15% duplicate 10% reorder 20% 50%"
 WEATHER = (
     "modprobe sch_netem && for n in 1 2 3 4; do"
     f" tc qdisc replace dev vec$n root netem {NETEM} || exit 1; done"
 )
-ANEW = f"rm {STATE}/cabling.json && systemctl restart ksnode"
+FORGET = f"systemctl stop ksnode && rm {STATE}/cabling.json"
 LOOK = {
     "status": "ksnode status",
     "bond": "cat /proc/net/bonding/bond0",
@@ -105,8 +105,9 @@ def watch(pair: TestPair, cables: Sequence[Cable]) -> Seen:
             server.outlet.wait_console("ksnode: rendezvous: done", MEET_S)
         met, types = look(pair), other.hush()
         pair.lab.plug_cable(cables[2])
-        for server in pair.servers:
-            pair.on(server, ANEW)
+        for command in (FORGET, "systemctl start ksnode"):
+            for server in pair.servers:
+                pair.on(server, command)
         for server in pair.servers:
             server.outlet.wait_console("ksnode: rendezvous: done", MEET_S, after=1)
         return Seen(before, met, types, look(pair))

@@ -24,10 +24,11 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> list[started.Program]:
     folder = tmp_path_factory.mktemp("started")
     library = started.library(folder)
     words = {"PYTHON": sys.executable, "NODE": started.HERE / "started_node.py",
-             "OUT": folder / "programs", "LIBRARY": library}  # fmt: skip
+             "OUT": folder, "LIBRARY": library}  # fmt: skip
     environment = {"PATH": "/usr/bin:/bin", **{name: str(word) for name, word in words.items()}}
     subprocess.run(["unshare", "-Urm", "sh", "-ec", SCRIPT], env=environment, check=True)
-    return list(started.read((folder / "programs").read_bytes()))
+    (written,) = folder.glob("*-*")
+    return list(started.read(written.read_bytes()))
 
 
 def test_every_program_is_seen_with_its_starter(programs: list[started.Program]) -> None:
@@ -40,6 +41,12 @@ def test_a_secret_is_found_wherever_it_stands(programs: list[started.Program]) -
     assert ("true", "--secret=", "sh") in shown
     assert ("env", "VARIABLE=", "sh") in shown
     assert started.showing(programs, [b"hunter4"]) == set()
+
+
+def test_a_torn_last_line_is_none() -> None:
+    whole = b'{"parent": [], "argv": ["x"], "environment": [], "cut": false}\n'
+    assert len(list(started.read(whole + whole[:20]))) == 1
+    assert len(list(started.read(whole + bytes(512)))) == 1
 
 
 def test_what_was_cut_off_is_an_error() -> None:
