@@ -79,6 +79,12 @@ def seen(pair_images: Images, el9_iso: Path, tmp_path_factory: pytest.TempPathFa
         second = [cables[1].b, cables[0].b, cables[2].b, cables[4].a]
         pair = TestPair(lab, pair_images, medium, folder / "servers", written, (first, second))
         try:
+            for bmc in pair.bmcs:
+                bmc.close()  # nobody is cut off while we look
+            for verdict in pair.install_both():
+                assert verdict.success, verdict.reason + verdict.script_tail
+            for server in pair.servers:
+                server.outlet.switch_on()
             return watch(pair, cables)
         finally:
             pair.close()
@@ -86,31 +92,30 @@ def seen(pair_images: Images, el9_iso: Path, tmp_path_factory: pytest.TempPathFa
 
 def watch(pair: TestPair, cables: Sequence[Cable]) -> Seen:
     """Let them meet in bad weather; then put the cables right and have them looked at anew."""
-    for bmc in pair.bmcs:
-        bmc.close()  # nobody is cut off while we look
-    for verdict in pair.install_both():
-        assert verdict.success, verdict.reason + verdict.script_tail
     for cable in cables:
         pair.lab.pull_cable(cable)
-    for server in pair.servers:
-        server.outlet.switch_on()
-    for server in pair.servers:
-        server.outlet.wait_console("hears nothing of", BOOT_S)
-        pair.on(server, WEATHER)
-    before = [pair.on(server, "ksnode status") for server in pair.servers]
+    wait_for(pair, "hears nothing of", BOOT_S)
+    on_both(pair, WEATHER)
+    before = on_both(pair, "ksnode status")
     with Stranger(pair.lab, cables[3].b, cables[4].b) as other:
         for cable in (*cables[:2], *cables[3:]):
             pair.lab.plug_cable(cable)
-        for server in pair.servers:
-            server.outlet.wait_console("ksnode: rendezvous: done", MEET_S)
+        wait_for(pair, "ksnode: rendezvous: done", MEET_S)
         met, types = look(pair), other.hush()
         pair.lab.plug_cable(cables[2])
-        for command in (FORGET, "systemctl start ksnode"):
-            for server in pair.servers:
-                pair.on(server, command)
-        for server in pair.servers:
-            server.outlet.wait_console("ksnode: rendezvous: done", MEET_S, after=1)
+        on_both(pair, FORGET)
+        on_both(pair, "systemctl start ksnode")
+        wait_for(pair, "ksnode: rendezvous: done", MEET_S, after=1)
         return Seen(before, met, types, look(pair))
+
+
+def on_both(pair: TestPair, command: str) -> list[str]:
+    return [pair.on(server, command) for server in pair.servers]
+
+
+def wait_for(pair: TestPair, said: str, timeout: float, *, after: int = 0) -> None:
+    for server in pair.servers:
+        server.outlet.wait_console(said, timeout, after=after)
 
 
 def cabling(status: str) -> str:
