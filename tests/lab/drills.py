@@ -11,12 +11,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.lab import beginning, production
+from tests.lab import beginning, production, report
 from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
 from tests.lab.progress import Tell
-from tests.lab.report import keep_consoles
 from tests.uml.machine import MachineError
 
 IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
@@ -83,7 +82,7 @@ class Session:
             for number, name in enumerate(names):
                 drilling.figures = {}
                 passed = self._one(name, partial(IN_PRODUCTION[name], drilling))
-                keep_consoles(pair, self._options.out / name)
+                report.keep_consoles(pair, self._options.out / name)
                 self.results[name]["figures"] = drilling.figures
                 self._write()
                 if not passed:
