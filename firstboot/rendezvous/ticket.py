@@ -40,12 +40,17 @@ class Ticket:
 
 def shut(ticket: Ticket, boot_id: str, now: float, monotonic: float) -> str:
     """Why the ticket opens nothing any more, "" while it does. Pure."""
-    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(ticket.expires))
+    expired = f"it expired at {_shown(ticket.expires)}"
     if boot_id == ticket.boot_id:
-        return f"it expired at {until}" if monotonic >= ticket.deadline else ""
+        return expired if monotonic >= ticket.deadline else ""
     if now < ticket.issued:
         return "the clock was set back behind the time when it was issued"
-    return f"it expired at {until}" if now >= ticket.expires else ""
+    return expired if now >= ticket.expires else ""
+
+
+def until(ticket: Ticket) -> str:
+    """What the other node may do by it, and how long, for people."""
+    return f"may come back by a ticket until {_shown(ticket.expires)}"
 
 
 def issue(root: Path, certificate: str, valid_s: int) -> Ticket:
@@ -98,6 +103,10 @@ def use_up(root: Path, named: str) -> None:
 def mark(certificate: str) -> str:
     """What tells one ticket from another, and is no secret."""
     return hashlib.sha256(certificate.strip().encode()).hexdigest()
+
+
+def _shown(seconds: int) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
 
 
 def _load(root: Path) -> Optional[Ticket]:

@@ -44,6 +44,11 @@ class Secrets(Step):
         self._asks: list[str] = []  # the second node's requests, by this run of the agent
         self._signed: tuple[list[str], list[str]] = ([], [])  # the last ones signed, their leaves
 
+    def remark(self) -> str:
+        """Until when the other node, installed anew, may come back."""
+        given = ticket.opened(self._context.root)
+        return f"{self._context.identity.peer.name} {ticket.until(given)}" if given else ""
+
     def check(self) -> Sequence[str]:
         """Whether both nodes are known to have stored everything, and ssh knows the peer.
 

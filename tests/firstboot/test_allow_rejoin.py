@@ -47,6 +47,14 @@ def test_what_the_verb_writes(
     assert json.loads(capsys.readouterr().out)["node"] == "julius"
 
 
+def test_an_open_ticket_shows_in_the_status(pair: Living) -> None:
+    step = pair.step("justinian", pair.meeting("justinian"))
+    assert step.remark() == ""
+    given = pair.ticket("justinian")
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(given["expires"]))
+    assert step.remark() == f"julius may come back by a ticket until {when}"
+
+
 @pytest.mark.parametrize("typed", ["0m", "8d", "60", "m", "60s", "-5m", "1m1h"])
 def test_odd_times(pair: Living, typed: str, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = argparse.Namespace(duration=typed, out=None)
