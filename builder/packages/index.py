@@ -39,7 +39,8 @@ class Index:
         self._repositories = tuple(repositories)
         self.by_name: dict[str, list[Package]] = {}
         self.hidden: dict[str, tuple[str, Package]] = {}
-        self._providers: dict[str, list[Package]] = {}
+        # Nearly every name has one provider, and a list takes as much memory as the rest of it.
+        self._providers: dict[str, Package | list[Package]] = {}
         self._obsoleters: dict[str, list[tuple[Capability, Package]]] = {}
         self._found: dict[Dependency, list[Package]] = {}
         self._all_files_known = False
@@ -61,7 +62,18 @@ class Index:
         for capability in package.obsoletes:
             self._obsoleters.setdefault(capability.name, []).append((capability, package))
         for name in {capability.name for capability in package.provides} | set(package.files):
-            self._providers.setdefault(name, []).append(package)
+            self._provide(name, package)
+
+    def _provide(self, name: str, package: Package) -> None:
+        known = self._providers.setdefault(name, package)
+        if isinstance(known, list):
+            known.append(package)
+        elif known is not package:
+            self._providers[name] = [known, package]
+
+    def _providers_of(self, name: str) -> list[Package]:
+        known = self._providers.get(name, [])
+        return known if isinstance(known, list) else [known]
 
     @property
     def names(self) -> str:
@@ -93,7 +105,7 @@ class Index:
             self._read_file_lists(wanted.name)
         found = [
             package
-            for package in self._providers.get(wanted.name, ())
+            for package in self._providers_of(wanted.name)
             if wanted.name in package.files or not wanted.flag or provides(package, wanted)
         ]
         return self.ordered(found, wanted.name)
@@ -124,7 +136,8 @@ class Index:
         for repository in self._repositories:
             for path, owners in repository.owners(unknown).items():
                 usable = [p for p in owners if p in self.by_name.get(p.name, ())]
-                self._providers.setdefault(path, []).extend(usable)
+                for package in usable:
+                    self._provide(path, package)
         for path in unknown:
             self._providers.setdefault(path, [])
 

@@ -1,6 +1,5 @@
 """One package of primary.xml."""
 
-from sys import intern
 from xml.etree.ElementTree import Element
 
 from builder.packages.model import Package
@@ -16,6 +15,8 @@ class PackageReader:
         self._repository = repository
         self._modules = modules
         self._seen: dict[Capability, Capability] = {}
+        # Not sys.intern, whose table stays as large as it once was.
+        self._words: dict[str, str] = {}
 
     def package(self, element: Element) -> Package:
         """Read one package.
@@ -33,14 +34,14 @@ class PackageReader:
         body = element.find("format")
         kinds = {kind: self._capabilities(body, kind) for kind in _KINDS}
         return Package(
-            name=intern(name),
-            evr=intern(evr),
-            arch=intern(arch),
+            name=self._word(name),
+            evr=self._word(evr),
+            arch=self._word(arch),
             repository=self._repository,
             location=element.find("location").attrib["href"],  # type: ignore[union-attr]
             size=int(size),
             checksum=(
-                intern(checksum.get("type", "")),  # type: ignore[union-attr]
+                self._word(checksum.get("type", "")),  # type: ignore[union-attr]
                 (checksum.text or "").strip(),  # type: ignore[union-attr]
             ),
             files=tuple(file.text or "" for file in element.iterfind("format/file")),
@@ -61,5 +62,8 @@ class PackageReader:
                 evr = f"{epoch}:{evr}"
             if release := attributes.get("rel"):
                 evr = f"{evr}-{release}"
-        new = Capability(intern(attributes["name"]), intern(flag), intern(evr))
+        new = Capability(self._word(attributes["name"]), self._word(flag), self._word(evr))
         return self._seen.setdefault(new, new)
+
+    def _word(self, text: str) -> str:
+        return self._words.setdefault(text, text)

@@ -1,5 +1,6 @@
 """`ksbuild iso` and `inspect` need no more memory for a large source than for a small one."""
 
+import gzip
 import shutil
 import subprocess
 import sys
@@ -11,11 +12,23 @@ import pytest
 from tests.media.patch.conftest import tiny_tree
 from tests.media.patch.trees import LAYOUTS
 from tests.media.sources import ROOT, efiboot, master
+from tests.packages.test_metadata import index_of, large
 
 __all__ = ["tiny_tree"]
 
 MEBIBYTE = 1024 * 1024
 PACKAGES = 10_000
+RESOLVED = r"""
+    import re, sys
+    from pathlib import Path
+    from builder.cli import main
+
+    try:
+        main(sys.argv[1:], standalone_mode=False)
+    except SystemExit as ended:
+        assert ended.code == 4
+    print(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
 MEASURED = r"""
     import re, sys
     from pathlib import Path
@@ -82,6 +95,29 @@ def test_peak(sources: list[Path], tmp_path: Path, mode: str) -> None:
     for each in (peaks, looking):
         assert max(each) < 100
         assert max(each) - min(each) < 5, each
+
+
+def test_peak_with_the_packages_of_a_dvd(tiny_tree: Path, tmp_path: Path) -> None:
+    """The whole command, where it asks the medium's own repository for all that will be needed."""
+    tree = tmp_path / "tree"
+    shutil.copytree(tiny_tree, tree)
+    (tree / "images/install.img").write_bytes(b"installer")
+    packages = gzip.compress(large(PACKAGES), 1)
+    index_of(tree / "BaseOS", packages, name="primary.xml.gz")
+    master(tree, tmp_path / "dvd.iso")
+    text = (ROOT / "profiles/example.toml").read_text()
+    head, _, tail = text.partition("repositories = [")
+    text = head + tail.partition("]\n")[2]
+    wanted = f'[install]\npackages = ["p{PACKAGES - 1}"]'
+    (tmp_path / "pair.toml").write_text(text.replace("[install]", wanted))
+    source: list[str | Path] = [tmp_path / "pair.toml", "--source", tmp_path / "dvd.iso"]
+    argv = [sys.executable, "-c", textwrap.dedent(RESOLVED), "iso", *map(str, source), "--dry-run"]
+    done = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True)
+    # The packages of a node are not there, and nothing else is missing.
+    assert "chrony, wanted by the profile, is in none of: BaseOS" in done.stderr
+    assert f"p{PACKAGES - 1}" not in done.stderr
+    peak = int(done.stdout.split()[-1]) // 1024
+    assert peak < 100, peak
 
 
 def peak_mib(*arguments: str | Path) -> int:
