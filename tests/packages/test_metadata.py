@@ -235,7 +235,7 @@ def test_large_repositories_take_little_memory(tmp_path: Path, root: Path) -> No
         text=True,
         check=True,
         cwd=root,
-        timeout=120,
+        timeout=240,
     ).stdout
     chosen, kilobytes = map(int, measured.split())
     assert chosen > 1000
