@@ -17,11 +17,14 @@ PURE_MODULES = {
     *("base64", "collections", "dataclasses", "enum", "hashlib", "io", "ipaddress", "json", "math"),
     *("re", "shlex", "typing", "uuid", "warnings", "xml", "zipfile", "jinja2", "pykickstart"),
 }
-PURE_OURS = ("builder.plan", "builder.profile", "firstboot.node", "firstboot.render")
-PURE_NAMES = {
-    *("firstboot", "firstboot.VERSION", "firstboot.configfile", "firstboot.sequence"),
-    *("builder.errors", "builder.errors.KickstartError"),
-}
+PURE_OURS = (
+    "builder.errors",
+    "builder.plan",
+    "builder.profile",
+    "firstboot.node",
+    "firstboot.render",
+)
+PURE_NAMES = {"firstboot", "firstboot.VERSION", "firstboot.configfile", "firstboot.sequence"}
 PROGRAM_CALLS = re.compile(r"^(system|popen|fork|exec\w*|spawn\w*|posix_spawn\w*)$")
 PURE = [p for p in (*BUILDER, *AGENT) if {"plan", "render"} & set(p.relative_to(ROOT).parts[:-1])]
 
