@@ -72,9 +72,12 @@ class Drilling:
         return int(self.pair.on(server, command))
 
     def fences(self) -> dict[str, int]:
-        """How often each node's BMC was told to cut its power, up to now."""
+        """How often each node was fenced, up to now: its BMC was told to switch it on.
+
+        A fence agent cuts nothing where it sees no power; on it tells in any case.
+        """
         return {
-            server.name: bmc.told("off")
+            server.name: bmc.told("on")
             for server, bmc in zip(self.pair.servers, self.pair.bmcs, strict=True)
         }
 
