@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from firstboot.verbs.allowrejoin import make
 from tests.firstboot.agents import NAMES, Pair
 from tests.firstboot.conftest import a_ca, an_identity
 
-OTHER = dict(zip(NAMES, NAMES[::-1], strict=True))
+OTHER = {NAMES[0]: NAMES[1], NAMES[1]: NAMES[0]}
 LINK_KEY = "ksbuild-link-" + "5e" * 32
 BOOT = "proc/sys/kernel/random/boot_id"
 
@@ -85,3 +86,11 @@ def ask(pair: Living, survivor: str, kind: str = credentials.REJOIN) -> session.
         return pair.meeting(newcomer)._ask(kind)
     finally:
         issuer.stop()
+
+
+def logged(caplog: pytest.LogCaptureFixture, text: str, times: int = 1) -> bool:
+    """Whether the node that answers says so; it may do so after the caller has heard."""
+    deadline = time.monotonic() + 10
+    while caplog.text.count(text) < times and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return caplog.text.count(text) == times
