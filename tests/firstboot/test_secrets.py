@@ -17,6 +17,7 @@ from firstboot.rendezvous.authority import check_leaf
 from firstboot.rendezvous.session import NotMet, NotOfThisPair
 from tests.firstboot.agents import KEYS, NAMES, Cut, Pair
 from tests.firstboot.conftest import a_ca
+from tests.firstboot.living import logged
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +233,7 @@ def test_what_a_guest_may_read_opens_no_session(
     try:
         with pytest.raises(NotMet):
             second.ask()
-        assert "the certificate names 'julius-bond'" in caplog.text
+        assert logged(caplog, "the certificate names 'julius-bond'")
     finally:
         first.stop()
 
