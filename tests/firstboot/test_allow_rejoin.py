@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from firstboot import latches
+from firstboot.__main__ import main
 from firstboot.commands import run
 from firstboot.engine import Refused
-from firstboot.node import plan_digest
+from firstboot.node import plan_digest, to_json
 from firstboot.rendezvous import ticket
 from firstboot.verbs.allowrejoin import allow_rejoin, make
 from tests.firstboot.conftest import PAIR_ID, an_identity
@@ -45,6 +46,17 @@ def test_what_the_verb_writes(
     arguments = argparse.Namespace(duration="60m", out=None)
     assert allow_rejoin(identity, pair.roots["justinian"], arguments) == 0
     assert json.loads(capsys.readouterr().out)["node"] == "julius"
+
+
+def test_as_it_is_typed(pair: Living, tmp_path: Path) -> None:
+    root, output = pair.roots["julius"], tmp_path / "ticket"
+    (root / "etc/ksbuild/node.json").write_text(to_json(an_identity("julius")))
+    typed = ["--root", str(root), "allow-rejoin", "--for", "2d", "--out", str(output)]
+    assert main(typed) == 0
+    assert json.loads(output.read_text())["node"] == "justinian"
+    opened = ticket.opened(root)
+    assert opened is not None
+    assert opened.expires - opened.issued == 2 * 24 * 3600
 
 
 def test_an_open_ticket_shows_in_the_status(pair: Living) -> None:
