@@ -46,7 +46,7 @@ test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
 
 bench:  ## patching against xorriso + implantisomd5, as ratios; the agent on 10 GiB and 10 TiB
-	@./setup.sh test && $(BIN)/python -m bench.patch
+	@./setup.sh test && $(BIN)/python -m bench.cli && $(BIN)/python -m bench.patch
 	@$(BIN)/python -m bench.agent
 
 lint:  ## ruff, shellcheck, and the agent's Python floor
