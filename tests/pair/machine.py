@@ -121,6 +121,7 @@ class Machine:
         self._write("sys/class/block/sda6/uevent", f"PARTNAME={name}\n")
         for port in PORTS:
             self._write(f"sys/class/net/{port}/flags", "0x1003")
+            self._write(f"sys/class/net/{port}/bonding_slave/mii_status", "up\n")
         self._write("sys/kernel/mm/ksm/pages_sharing", "0\n")
         self._write("proc/cpuinfo", "flags\t\t: fpu vmx\n")
         self.services.boot()

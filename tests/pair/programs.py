@@ -25,11 +25,13 @@ Answer = tuple[int, str]
 READING = re.compile(
     r"ip -j|nmcli -t|wipefs -n|drbdmeta .* get-gi|drbdadm get-gi|systemctl (is-active|show)|crm_mon"
     r"|cibadmin --query|lsattr|modinfo|ping|corosync-c|openssl (x509|pkey|verify)|ipmitool .* guid"
-    r"|firewall-cmd --get|virsh .* (pool-info|pool-dumpxml|list)"
+    r"|drbdsetup show|firewall-cmd --get|virsh .* (pool-info|pool-dumpxml|list)"
 )
 _CMAP = "totem.crypto_cipher (str) = aes256\ntotem.crypto_hash (str) = sha256\n"
 _CFGTOOL = (
     "Local node ID 1, transport knet\nLINK ID 0 udp\n\taddr\t= 127.0.7.1\n\tstatus:\n"
+    "\t\tnodeid:          1:\tlocalhost\n\t\tnodeid:          2:\tconnected\n"
+    "LINK ID 1 udp\n\taddr\t= 10.0.0.1\n\tstatus:\n"
     "\t\tnodeid:          1:\tlocalhost\n\t\tnodeid:          2:\tconnected\n"
 )
 
@@ -47,6 +49,7 @@ class Programs:
             "wipefs": self._wipefs,
             "drbdmeta": self._drbdmeta,
             "drbdadm": self._drbdadm,
+            "drbdsetup": lambda _: (0, '    cram-hmac-alg   "sha256";\n'),
             "mkfs.gfs2": self._mkfs,
             "systemctl": self._systemctl,
             "crm_mon": lambda _: self._asked(self._cluster.print),
