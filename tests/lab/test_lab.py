@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from tests.lab.audits import BAD_WORDS, CONNECTED
 from tests.lab.bringup import described
 from tests.lab.drilling import Drilling
 from tests.lab.drills import DRILLS, criterion
+from tests.lab.memory import same_memory
 from tests.lab.progress import COMPLETE, EVENT
 from tests.lab.report import node_report, rehearsal
 from tests.uml.pair import PROFILE
@@ -88,7 +91,6 @@ def test_the_command_line() -> None:
 def test_records_are_looked_at_one_by_one(tmp_path: Path) -> None:
     """The node's own reader, on a file that lacks one record and has one that is garbled."""
     import json
-    import subprocess
     import sys
     import zlib
 
@@ -131,3 +133,10 @@ def test_the_bound_is_the_one_that_drbds_handlers_are_given() -> None:
     drill = Drilling(OnlyThePlan(), lambda *_: None, dice)  # type: ignore[arg-type]
     resource = render(Identity(SCHEMA, "julius", OnlyThePlan.plan))[1].text
     assert f"--timeout {drill.bound_s:.0f} " in resource
+
+
+def test_memory_is_counted_once() -> None:
+    with subprocess.Popen(["sleep", "30"]) as other:
+        assert same_memory(os.getpid(), os.getpid())
+        assert not same_memory(os.getpid(), other.pid)
+        other.kill()
