@@ -81,6 +81,8 @@ class Session:
             drilling = Drilling(pair, self._tell, self._random)
             for number, name in enumerate(names):
                 drilling.figures = {}
+                if number:
+                    drilling.rest()
                 passed = self._one(name, partial(IN_PRODUCTION[name], drilling))
                 report.keep_consoles(pair, self._options.out / name)
                 self.results[name]["figures"] = drilling.figures
