@@ -51,7 +51,7 @@ def test_keys_of_why(node: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert reason.keys() == {"step", "event", "since", "seen", "next"}
 
 
-ALWAYS = {"schema", "verdict", "node", "boot_id", "at", "cpu_s", "steps"}
+ALWAYS = {"schema", "verdict", "node", "boot_id", "description", "at", "cpu_s", "steps"}
 
 
 @pytest.mark.parametrize(
