@@ -129,7 +129,7 @@ def test_the_journal_keeps_every_event(node: Path) -> None:
     assert {e["boot"] for e in events} == {"boot-1"}
     used = [e["cpu_s"] for e in events]
     assert used == sorted(used)
-    assert 0 < used[-1] <= time.process_time()
+    assert 0 < used[-1] <= time.process_time() + 0.005  # it is rounded
 
 
 def test_the_login_prompt_says_how_it_goes(node: Path) -> None:

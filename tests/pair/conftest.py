@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
+from tests.pair.disk import scratch
 from tests.pair.doors import Doors
 from tests.pair.running import close
 from tests.pair.world import World
-
-MEMORY = Path("/dev/shm")  # fast, and it gives no inode twice
 
 
 @contextmanager
 def a_world(doors: Doors, seed: int = 0) -> Iterator[World]:
     """Two servers, switched on."""
-    place = MEMORY if MEMORY.is_dir() else None
-    folder = Path(tempfile.mkdtemp(prefix="ksbuild-pair-", dir=place))
+    folder = scratch("pair")
     try:
         world = World(folder, doors, seed)
         try:

@@ -7,8 +7,6 @@ shot as it is fired (PlayedRun). tests/pair/test_bmc.py does the same with real 
 from __future__ import annotations
 
 import shutil
-import tempfile
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -18,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from firstboot.commands import CommandError
 from firstboot.engine import Refused
 from firstboot.fencing import record
-from tests.pair.disk import Cut, Syscalls
+from tests.pair.disk import Cut, Syscalls, scratch
 from tests.pair.powered import NAMES, World
 
 ENOUGH_ROUNDS = 20
@@ -30,7 +28,7 @@ class Rehearsal(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="ksbuild-rehearsal-"))
+        self.folder = scratch("rehearsal")
         self.world = World(self.folder)
         self.patch = pytest.MonkeyPatch()
         self.calls = Syscalls(list(self.world.disks.values()), self.patch)

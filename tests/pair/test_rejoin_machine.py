@@ -9,9 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -27,7 +25,7 @@ from firstboot.steps import Context
 from firstboot.steps.secrets import Secrets
 from firstboot.verbs.allowrejoin import make
 from tests.firstboot.conftest import Told, an_identity
-from tests.pair.disk import Cut, Disk, Syscalls
+from tests.pair.disk import Cut, Disk, Syscalls, scratch
 from tests.pair.test_secrets_machine import (
     ENOUGH_ROUNDS,
     NAMES,
@@ -58,7 +56,7 @@ class Rejoin(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="ksbuild-rejoin-"))
+        self.folder = scratch("rejoin")
         self.openssl = PlayedOpenssl()
         self.roots = {name: self.folder / name for name in NAMES}
         self.meetings: dict[str, PlayedMeeting] = {}

@@ -10,7 +10,6 @@ import contextlib
 import itertools
 import json
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from firstboot.rendezvous.session import Meeting, NotMet, NotOfThisPair, State
 from firstboot.steps import Context
 from firstboot.steps.secrets import Secrets
 from tests.firstboot.conftest import Told, an_identity
-from tests.pair.disk import Cut, Disk, Syscalls
+from tests.pair.disk import Cut, Disk, Syscalls, scratch
 
 NAMES = ("justinian", "julius")
 OTHER = dict(zip(NAMES, NAMES[::-1], strict=True))
@@ -135,7 +134,7 @@ class Exchange(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = Path(tempfile.mkdtemp(prefix="ksbuild-exchange-"))
+        self.folder = scratch("exchange")
         self.openssl = PlayedOpenssl()
         self.roots = {name: self.folder / name for name in NAMES}
         self.meetings: dict[str, PlayedMeeting] = {}
