@@ -7,7 +7,7 @@ BIN     := .venv/bin
 LOCK    := uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup iso try lab drill drills test test-media bench lint types golden docs wheel lock clean
+.PHONY: help setup iso try lab drill drills test test-media test-slow bench lint types golden docs wheel lock clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -44,6 +44,9 @@ test:  ## every check and test, with its own set-up
 
 test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
+
+test-slow:  ## every crash at every effect, a rejoin, what humans type on a pair (hours)
+	@./setup.sh test && $(BIN)/pytest -m slow tests/pair tests/uml
 
 bench:  ## patching against xorriso + implantisomd5, as ratios; the agent on 10 GiB and 10 TiB
 	@./setup.sh test && $(BIN)/python -m bench.cli && $(BIN)/python -m bench.patch
