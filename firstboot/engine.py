@@ -82,9 +82,12 @@ def converge(
             report(step.name, "absent", "not on this platform")
             continue
         try:
-            complete = _one(step, report, dry_run, sleep) and complete
+            event, remark = _one(step, report, dry_run, sleep)
+            complete = event != "missing" and complete
             if not dry_run:
                 arrive(step)
+                if step.barrier:  # what it said last may be that it waits there
+                    report(step.name, event, remark)
         except Refused as refusal:
             report(step.name, "refused", f"{refusal.evidence}; next: {refusal.way_out}")
             raise
@@ -94,19 +97,24 @@ def converge(
     return complete
 
 
-def _one(step: Step, report: Report, dry_run: bool, sleep: Callable[[float], None]) -> bool:
+def _one(
+    step: Step, report: Report, dry_run: bool, sleep: Callable[[float], None]
+) -> tuple[str, str]:
+    """The event and the detail it was reported with last: "ok", "done", or "missing" if dry."""
     missing = step.check()
     if not missing:
-        report(step.name, "ok", step.remark())
-        return True
-    report(step.name, "missing", "; ".join(missing))
-    if dry_run:
-        return False
-    step.apply()
-    if left := _settled(step, sleep):
-        raise StepFailed(step.name, left)
-    report(step.name, "done", step.remark())
-    return True
+        event, detail = "ok", step.remark()
+    else:
+        event, detail = "missing", "; ".join(missing)
+        report(step.name, event, detail)
+        if dry_run:
+            return event, detail
+        step.apply()
+        if left := _settled(step, sleep):
+            raise StepFailed(step.name, left)
+        event, detail = "done", step.remark()
+    report(step.name, event, detail)
+    return event, detail
 
 
 def _settled(step: Step, sleep: Callable[[float], None]) -> Sequence[str]:

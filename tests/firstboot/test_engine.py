@@ -97,3 +97,14 @@ def test_a_platform_without_the_capability_says_so(told: Told) -> None:
     assert told.events == [("a", "absent", "not on this platform")]
     converge(steps, told, has=lambda _: True)
     assert "apply a" in log
+
+
+def test_what_was_waited_for_at_a_barrier_is_not_its_last_word(told: Told) -> None:
+    step = Flag("a", [])
+    step.barrier = True  # type: ignore[misc]
+
+    def arrive(step: Step) -> None:
+        told(step.name, "waiting", "for the peer")
+
+    assert converge([step], told, has=lambda _: False, arrive=arrive)
+    assert told.events[-2:] == [("a", "waiting", "for the peer"), ("a", "done", "")]
