@@ -97,4 +97,4 @@ def test_only_what_is_missing(checkout: Path) -> None:
 def test_usage(checkout: Path) -> None:
     (checkout / "bin/python3").symlink_to(python(checkout))
     status, said = setup(checkout, "everything")
-    assert (status, said) == (2, ["usage: setup.sh run|demo|test"])
+    assert (status, said) == (2, ["usage: setup.sh run|demo|lab|test"])
