@@ -47,7 +47,7 @@ _ALWAYS = (
     Source("gfs2-utils", "gfs2-utils", ("mkfs.gfs2",)),
     Source("iproute", "iproute2", ("ip",)),
     Source("iputils", "iputils-ping", ("ping",)),
-    Source("kmod", "kmod", ("modinfo",)),
+    Source("kmod", "kmod", ("modinfo", "modprobe")),
     Source("openssh", "", ("ssh-keygen",)),
     Source("openssh-server", "openssh-server", ("sshd.service",)),
     Source("openssl", "openssl", ("openssl",)),
@@ -105,7 +105,8 @@ _LAB = (
     Source("", "pacemaker-cli-utils", ("crm_mon", "crm_resource")),
 )
 
-# By the profile's fence devices. The module of ipmitool's in-band door is the kernel's.
+# By the profile's fence devices. The module of ipmitool's in-band door is the kernel's; that is
+# where the account for Redfish is made as well.
 _IPMI = Source("ipmitool", "ipmitool", ("ipmitool",))
 _BY_IPMI = Source("fence-agents-ipmilan", "", ("fence_ipmilan", "fence_ilo4", "fence_ilo5"))
 _BY_REDFISH = Source("fence-agents-redfish", "", ("fence_redfish",))
@@ -113,7 +114,7 @@ _FENCING = {
     "ipmilan": (_IPMI, _BY_IPMI),
     "ilo4": (_IPMI, _BY_IPMI),
     "ilo5": (_IPMI, _BY_IPMI),
-    "redfish": (_BY_REDFISH,),
+    "redfish": (_IPMI, _BY_REDFISH),
     "custom": (),  # a command of the profile's own; install.packages names its package
 }
 

@@ -3,9 +3,8 @@
 import ast
 import re
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,8 +12,6 @@ from builder.plan.packages import packages, sources
 from builder.plan.pair import pair
 from builder.profile.load import load
 from builder.profile.model import Profile
-from firstboot.commands import Result
-from firstboot.fencing import power
 from firstboot.render import cib, fencedevice
 from firstboot.steps import guests, host, preflight
 from tests.uml.images import CLUSTER_PACKAGES, PACKAGES
@@ -24,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     "firstboot/fencing/power.py: self._run([program], ...)": "the profile's fence agents",
     "firstboot/steps/preflight.py: self._context.run([tool, *raid.SHOW], ...)": "a vendor's",
-    "firstboot/fencing/accounts.py: run([*ipmitool, 'channel', 'info', str(number)], ...)": "above",
+    "firstboot/fencing/accounts.py: run([*ipmitool, *command], ...)": "IPMITOOL, as in lan.py",
     "firstboot/pacemaker.py: run(argv, ...)": "_change, whose calls are looked at",
     "firstboot/verbs/collect.py: run(argv, ...)": "QUESTIONS, looked at below",
 }
@@ -164,24 +161,11 @@ def test_only_the_fence_agents_that_are_used(agent: str) -> None:
     assert fencedevice.AGENTS[agent] in brought(profile)
     asked = {name for name in packages(profile) if name.startswith("fence-")}
     assert len(asked) == 1
-    assert ("ipmitool" in packages(profile)) is (agent != "redfish")
+    assert "ipmitool" in packages(profile), "the account is made in-band, for Redfish too"
 
 
 def test_a_device_of_the_profiles_own_brings_its_own_package() -> None:
     assert not [n for n in packages(with_agents(example(), "custom")) if n.startswith("fence-")]
-
-
-def test_a_redfish_device_is_never_asked_by_ipmitool() -> None:
-    """Why ipmitool is left out where there is no other."""
-    devices = fencedevice.devices(pair(with_agents(example(), "redfish")))
-    asked: list[str] = []
-
-    def run(argv: Sequence[str], **_: Any) -> Result:
-        asked.append(argv[0])
-        return Result(tuple(argv), 0, "", "")
-
-    power.Power(Path("/"), run, devices).boot_from_disk(efi=True)
-    assert asked == []
 
 
 def test_the_list_is_the_profiles() -> None:

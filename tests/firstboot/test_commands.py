@@ -35,7 +35,7 @@ def test_the_environment_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_standard_input_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, "firstboot.commands"):
         run(["cat"], stdin="hunter2")
     assert "+ cat" in caplog.text
     assert "hunter2" not in caplog.text
