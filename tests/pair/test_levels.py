@@ -125,6 +125,7 @@ def test_result_and_date_are_kept(above: World) -> None:
         "boots": [f"{SECOND} boot 1", f"{SECOND} boot 2"],
         "by": "fence_ipmilan at 10.0.1.2",
         "firings": 2,
+        "guids": [],
         "peer": SECOND,
     }
 
