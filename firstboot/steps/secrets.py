@@ -70,6 +70,10 @@ class Secrets(Step):
         """Make what is this node's to make, then give and take until both have all of it."""
         self._make_own()
         wait_for_peer(self._context, self.name, self.advance, sleep=self._sleep)
+        self.make_known()
+
+    def make_known(self) -> None:
+        """Let ssh know the peer by its host keys."""
         files.write(self._context.root, [self._known()])
 
     def advance(self) -> bool:

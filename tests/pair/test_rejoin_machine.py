@@ -99,7 +99,8 @@ class Rejoin(RuleBasedStateMachine):
             if step.check():
                 step._make_own()
             self.meetings[name], self.steps[name] = meeting, step
-        self.steps[name].advance()
+        if self.steps[name].advance():
+            self.steps[name].make_known()
 
     def _ask(self, name: str, lose: str = "") -> None:
         if name in self.meetings:

@@ -182,7 +182,8 @@ class Exchange(RuleBasedStateMachine):
             if step.check():
                 step._make_own()
             self.meetings[name], self.steps[name] = meeting, step
-        self.steps[name].advance()
+        if self.steps[name].advance():
+            self.steps[name].make_known()
 
     @rule(name=names, lose=st.sampled_from(["", "", "question", "answer"]))
     def ask(self, name: str, lose: str) -> None:
