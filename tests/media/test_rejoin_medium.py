@@ -103,6 +103,7 @@ def test_a_node_comes_back_by_a_medium(
             back.step.advance()
             back.meeting.ask()
         assert back.latched()
+        back.step.make_known()
         assert back.meeting.ask().kind == credentials.PAIR
         assert not back.step.check()
     finally:
