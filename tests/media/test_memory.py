@@ -117,7 +117,9 @@ def test_peak_with_the_packages_of_a_dvd(tiny_tree: Path, tmp_path: Path) -> Non
     assert "chrony, wanted by the profile, is in none of: BaseOS" in done.stderr
     assert f"p{PACKAGES - 1}" not in done.stderr
     peak = int(done.stdout.split()[-1]) // 1024
-    assert peak < 110, peak  # 100 is wanted: 103 since %packages has the cluster's, 2026-11-26
+    assert peak < 110, peak
+    if peak >= 100:
+        pytest.xfail(f"{peak} MiB, and 100 are wanted")
 
 
 def peak_mib(*arguments: str | Path) -> int:
