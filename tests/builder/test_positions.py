@@ -95,7 +95,7 @@ def leaves(value: Any, path: KeyPath) -> list[tuple[KeyPath, Any]]:
     return [(path, value)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=4), max_size=3),
     st.sampled_from(["", " ", "\t "]),

@@ -22,6 +22,7 @@ from tests.firstboot.conftest import an_identity
 
 NAMES = ("justinian", "julius")
 QEMU_ID = 9107  # of the user and group that EL9's qemu-kvm makes
+DEFAULT_USER = ("libvirt-qemu", 9108)  # what Debian's libvirtd looks for before it reads qemu.conf
 UP = ("running\n", "degraded\n")
 COPIED = ("passwd", "group", "nsswitch.conf", "ld.so.cache")
 SCRIPT = """
@@ -74,10 +75,11 @@ class Node:
         for name in COPIED:
             shutil.copy(Path("/etc") / name, etc / name)
         shutil.copytree("/etc/alternatives", etc / "alternatives", symlinks=True)
-        with (etc / "passwd").open("a") as file:
-            file.write(f"qemu:x:{QEMU_ID}:{QEMU_ID}::/:/usr/sbin/nologin\n")
-        with (etc / "group").open("a") as file:
-            file.write(f"qemu:x:{QEMU_ID}:\n")
+        for name, number in (("qemu", QEMU_ID), DEFAULT_USER):
+            with (etc / "passwd").open("a") as file:
+                file.write(f"{name}:x:{number}:{number}::/:/usr/sbin/nologin\n")
+            with (etc / "group").open("a") as file:
+                file.write(f"{name}:x:{number}:\n")
         (etc / "hosts").write_text(hosts.render(self.identity)[0].text)
         (etc / "resolv.conf").touch()
         (self.root / "systemd.log").touch()
@@ -113,6 +115,7 @@ class Node:
             children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
             self.pid = int(children.read_text().split()[0] if children.read_text() else 0)
             if self.pid and self("systemctl", "is-system-running", ok=(0, 1)).stdout in UP:
+                (self.root / "proc").symlink_to(f"/proc/{self.pid}")  # its own mounts
                 return
         raise TimeoutError(f"{self.name}: {(self.root / 'systemd.log').read_text()}")
 

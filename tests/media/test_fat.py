@@ -66,7 +66,7 @@ FILES = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(FILES)
 def test_whatever_fits_is_held(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, bytes]

@@ -127,7 +127,7 @@ def test_truncated(demo_source: Path, tmp_path: Path) -> None:
         assert re.search("cut short|is not an ISO", refused(cut).message)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(16 * 2048, 60 * 2048), st.binary(min_size=1, max_size=40))))
 def test_damaged_structures_never_end_in_a_traceback(
     demo_source: Path, tmp_path_factory: pytest.TempPathFactory, damage: list[tuple[int, bytes]]

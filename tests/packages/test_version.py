@@ -16,7 +16,7 @@ def by_rpm(pairs: list[tuple[str, str]]) -> list[int]:
     return [int(word) for word in run("rpm", "-E", f"%{{lua:{calls}}}").split()]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(VERSIONS, VERSIONS), min_size=20, max_size=60))
 def test_like_rpm(pairs: list[tuple[str, str]]) -> None:
     assert [vercmp(a, b) for a, b in pairs] == by_rpm(pairs)

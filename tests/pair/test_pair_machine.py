@@ -169,7 +169,6 @@ def test_a_pair_whatever_befalls_it(doors: Doors) -> None:
         settings=settings(
             max_examples=20,
             stateful_step_count=25,
-            deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
     )

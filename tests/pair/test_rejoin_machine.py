@@ -276,4 +276,4 @@ def test_a_power_cut_before_every_write(who: str) -> None:
 
 
 TestRejoin = Rejoin.TestCase
-TestRejoin.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+TestRejoin.settings = settings(max_examples=30, stateful_step_count=25)

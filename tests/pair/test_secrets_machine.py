@@ -260,4 +260,4 @@ class Exchange(RuleBasedStateMachine):
 
 
 TestExchange = Exchange.TestCase
-TestExchange.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
+TestExchange.settings = settings(max_examples=100, stateful_step_count=30)

@@ -22,6 +22,7 @@ ROUNDS = 400
 BLOCK = 2048
 # Descriptors, boot catalog, path tables and all folders of the tiny sources lie below.
 STRUCTURES = 64 * BLOCK
+UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 INTERESTING = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF)
 
 
@@ -185,9 +186,7 @@ def test_rock_ridge_that_continues_for_ever(tiny: Path, tmp_path: Path) -> None:
     assert not assert_contained(bytes(raw), tmp_path, SMALL)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60, suppress_health_check=UNCHECKED)
 @given(st.data())
 def test_damaged_fat(tiny: Path, tmp_path: Path, data: st.DataObject) -> None:
     """Bytes of the FAT's boot sector, table and folders changed."""
@@ -200,9 +199,7 @@ def test_damaged_fat(tiny: Path, tmp_path: Path, data: st.DataObject) -> None:
     assert_contained(bytes(raw), tmp_path, SMALL)
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40, suppress_health_check=UNCHECKED)
 @given(st.binary(max_size=4096), st.integers(0, 20 * BLOCK))
 def test_noise(tmp_path: Path, noise: bytes, zeros: int) -> None:
     assert not assert_contained(bytes(zeros) + noise, tmp_path, SMALL)
