@@ -20,7 +20,7 @@ from tests.guests.nodes import QEMU_ID, Node
 pytestmark = [pytest.mark.qemu, pytest.mark.usefixtures("no_guest")]
 HOWTO = Path(__file__).parents[2] / "docs/howto.md"
 AGENT = "/usr/lib/ocf/resource.d/heartbeat/VirtualDomain"
-# Programs, hardware and a bus that are not there, and a migration_host that is a name, as it should be.
+# What is not there, and a migration_host that is a name, as it should be.
 NOISE = "dnsmasq|ethtool|dmi|/dev/kvm|system bus|Cannot parse socket address '[a-z]+-bond'"
 # Without its own lock on the image, which it takes before libvirt has the lease on it.
 TWO_WRITERS = """
