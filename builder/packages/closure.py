@@ -15,7 +15,9 @@ _WISH = "recommended"
 
 
 class Closure:
-    """`chosen` maps packages to why; `problems` come with the package that has them, if any.
+    """`chosen` maps each package to the one that needs it, or says who wanted it.
+
+    `problems` come with the package that has them, if any.
 
     `ways_out` are packages without one of which another attempt may do better.
     """
@@ -34,7 +36,7 @@ class Closure:
         self._reported: set[Dependency] = set()
         self._told: set[Package] = set()
         self._replaced: set[Package] = set()
-        self.chosen: dict[Package, str] = {}
+        self.chosen: dict[Package, Package | str] = {}
         self.ways_out: list[Package] = []
         self.problems: list[tuple[Problem, Package | None]] = []
         self.notices: list[Problem] = []
@@ -164,10 +166,16 @@ class Closure:
             self.problems.append((problem, package))
 
     def _why(self, package: Package | None, why: str) -> str:
-        return f"needed by {package}, {self.chosen[package]}" if package else why
+        if package is None:
+            return why
+        words, reason = [f"needed by {package}"], self.chosen[package]
+        while isinstance(reason, Package):
+            words.append(f"needed by {reason}")
+            reason = self.chosen[reason]
+        return ", ".join([*words, reason])
 
     def _choose(self, package: Package, wanted_by: Package | None, why: str) -> None:
-        self.chosen[package] = self._why(wanted_by, why)
+        self.chosen[package] = wanted_by or why
         self._names.setdefault(package.name, []).append(package)
         for kind, table in (
             (package.conflicts, self._conflicts),

@@ -87,6 +87,10 @@ class Index:
 
     def candidates(self, wanted: Dependency) -> list[Package]:
         """Packages that satisfy a capability, or a `with`/`without` of them; best first."""
+        if isinstance(wanted, Capability) and not wanted.flag:
+            only = self._providers.get(wanted.name)
+            if isinstance(only, Package):
+                return [only]  # nearly all are of this kind, and nothing is gained by keeping them
         found = self._found.get(wanted)
         if found is None:
             found = self._found[wanted] = self._search(wanted)

@@ -28,7 +28,7 @@ Opener = Callable[[str], BinaryIO]
 
 MOST_BYTES = 512 * 1024 * 1024
 _MOST_UNPACKED = 4 * 1024 * 1024 * 1024
-_CHUNK = 256 * 1024
+_CHUNK = 64 * 1024
 _DIGESTS = ("sha256", "sha512", "sha384", "sha224")
 _AGAIN = "make it anew with createrepo_c, or use another mirror"
 _READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError)
