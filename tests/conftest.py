@@ -22,11 +22,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the kernel lets root alone do; the last lines say so."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
     left_out = [item for item in items if item.get_closest_marker("root") and os.getuid()]
     config.stash[LEFT_OUT] = len(left_out)
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def group_of(item: pytest.Item) -> str:
+    """What must not run beside it: other machines, the same addresses of loopback, its own file."""
+    if item.get_closest_marker("uml") or item.get_closest_marker("qemu"):
+        return "machines"
+    place = item.path.relative_to(ROOT / "tests")
+    return "loopback" if place.parts[0] in ("firstboot", "pair") else str(place)
 
 
 def pytest_terminal_summary(
