@@ -1,6 +1,8 @@
 """What every test may use; --regenerate writes the golden trees anew."""
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,13 @@ def pytest_terminal_summary(
     """Say what was left out."""
     if count := config.stash.get(LEFT_OUT, 0):
         terminalreporter.write_line(f"left out: {count} tests that mount loop devices need root")
+
+
+@pytest.fixture(autouse=True)
+def heard() -> Iterator[None]:
+    """Verbs that keep the console in peace quieten the log of this process, for every test."""
+    yield
+    logging.getLogger("firstboot.commands").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

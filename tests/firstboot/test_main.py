@@ -2,9 +2,8 @@
 
 import fcntl
 import json
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,7 +146,7 @@ class Enough(BaseException):
 
 
 @pytest.fixture
-def rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an agent live for five rounds."""
     slept: list[float] = []
 
@@ -157,8 +156,6 @@ def rounds(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             raise Enough
 
     monkeypatch.setattr("firstboot.verbs.converging.time.sleep", sleep)
-    yield
-    logging.getLogger("firstboot.commands").setLevel(logging.NOTSET)
 
 
 def test_a_complete_node_answers_whatever_else_is_wrong(

@@ -13,6 +13,7 @@ from tests.media.menus import VOLUME_ID, address, make_tree
 from tests.media.qemu import Attachment, Firmware, Machine, boot
 
 pytestmark = pytest.mark.qemu
+slow = pytest.mark.slow
 WHEN = 1_700_000_000
 
 
@@ -38,8 +39,15 @@ def assert_found(machine: Machine, kickstart: bytes) -> str:
     return said
 
 
-@pytest.mark.parametrize("firmware", ["bios", "uefi"])
-@pytest.mark.parametrize("attach", ["cd", "usb"])
+@pytest.mark.parametrize(
+    ("firmware", "attach"),
+    [
+        pytest.param("bios", "cd", marks=slow),
+        ("bios", "usb"),
+        ("uefi", "cd"),
+        pytest.param("uefi", "usb", marks=slow),
+    ],
+)
 def test_starts_and_finds_its_kickstart(
     el9_iso: Path, tmp_path: Path, firmware: Firmware, attach: Attachment
 ) -> None:

@@ -38,7 +38,10 @@ def kickstart(medium: Path, name: str) -> bytes:
 
 @pytest.mark.parametrize(
     ("firmware", "attach", "name", "keys"),
-    [("bios", "usb", "julius.ks", DOWN + DOWN + "\r"), ("uefi", "cd", "ks.cfg", "")],
+    [
+        ("bios", "usb", "julius.ks", DOWN + DOWN + "\r"),
+        pytest.param("uefi", "cd", "ks.cfg", "", marks=pytest.mark.slow),
+    ],
 )
 def test_the_chosen_kickstart_is_found_and_read(
     medium: Path,

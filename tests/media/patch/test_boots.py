@@ -13,6 +13,7 @@ from tests.media.patch.trees import WHEN, address, bootable_tree
 from tests.media.qemu import Attachment, Firmware, Machine, boot
 
 pytestmark = pytest.mark.qemu
+slow = pytest.mark.slow
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,9 @@ def assert_found(machine: Machine, kickstart: bytes) -> None:
     assert machine.wait_off() == 0
 
 
-@pytest.mark.parametrize(("firmware", "attach"), [("bios", "cd"), ("uefi", "usb")])
+@pytest.mark.parametrize(
+    ("firmware", "attach"), [("bios", "cd"), pytest.param("uefi", "usb", marks=slow)]
+)
 def test_starts_and_finds_its_kickstart(
     small_medium: Medium, tmp_path: Path, firmware: Firmware, attach: Attachment
 ) -> None:
@@ -67,7 +70,9 @@ def test_starts_and_finds_its_kickstart(
         assert_found(machine, small_medium.kickstart)
 
 
-@pytest.mark.parametrize(("firmware", "attach"), [("bios", "usb"), ("uefi", "cd")])
+@pytest.mark.parametrize(
+    ("firmware", "attach"), [pytest.param("bios", "usb", marks=slow), ("uefi", "cd")]
+)
 def test_starts_with_packages_on_it(
     medium_with_packages: Medium, tmp_path: Path, firmware: Firmware, attach: Attachment
 ) -> None:
@@ -76,7 +81,7 @@ def test_starts_with_packages_on_it(
         assert_found(machine, medium_with_packages.kickstart)
 
 
-@pytest.mark.slow
+@slow
 @pytest.mark.parametrize(
     ("firmware", "attach"),
     [
@@ -93,7 +98,7 @@ def test_every_way(medium: Medium, tmp_path: Path, firmware: Firmware, attach: A
         assert_found(machine, medium.kickstart)
 
 
-@pytest.mark.slow
+@slow
 def test_starts_from_the_system_partition_alone(medium: Medium, tmp_path: Path) -> None:
     """Firmware that knows no El Torito on disks goes by the MBR, and reads grub.cfg in the FAT."""
     with medium.path.open("r+b") as file:
@@ -106,7 +111,7 @@ def test_starts_from_the_system_partition_alone(medium: Medium, tmp_path: Path) 
         assert_found(machine, medium.kickstart)
 
 
-@pytest.mark.slow
+@slow
 def test_a_menu_without_a_default_waits(bootable: Path, tmp_path: Path) -> None:
     tree = bootable_tree(bootable, None, bytes_each=60_000)
     path = tmp_path / "medium.iso"

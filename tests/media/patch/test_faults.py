@@ -139,9 +139,12 @@ def test_read_only_target(tiny: Path, tmp_path: Path) -> None:
 
 
 KILLED = """
-    import sys, time
+    import signal, sys, time
     from pathlib import Path
     from builder.media.patch.medium import patch_medium
+
+    # What a shell started in the background ignores, its children ignore as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def tell(done, total):
         print("half", flush=True)
