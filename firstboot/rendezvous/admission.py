@@ -14,7 +14,7 @@ from typing import Any
 from firstboot import files, latches
 from firstboot.commands import CommandError, Run
 from firstboot.node import Identity
-from firstboot.render import fencedevice
+from firstboot.render import fencedevice, sshd
 from firstboot.render.hosts import on_bond
 from firstboot.rendezvous import authority, store, ticket
 from firstboot.rendezvous.credentials import LEAF, PAIR, REJOIN, SHARED
@@ -84,6 +84,7 @@ class Admission:
         peers = store.valid_host_keys(said)
         if peers and peers != store.text(at.peer_host_keys):
             at.put(at.peer_host_keys, peers)
+            files.write(self._root, [sshd.known_hosts(self._identity, peers)])
         named = said.get("ticket")
         if isinstance(named, str):
             if said.get("stored") == mine:

@@ -9,9 +9,10 @@ import pytest
 from firstboot.commands import run
 from firstboot.engine import Refused
 from firstboot.rendezvous import authority, credentials, ticket
+from firstboot.rendezvous.admission import Admission
 from firstboot.rendezvous.session import NotMet, NotOfThisPair
 from tests.firstboot.agents import NAMES
-from tests.firstboot.conftest import a_ca, a_leaf
+from tests.firstboot.conftest import a_ca, a_leaf, an_identity
 from tests.firstboot.living import OTHER, Living, ask, formed, logged, pair
 
 __all__ = ["formed", "pair"]
@@ -47,6 +48,16 @@ def test_a_node_comes_back(pair: Living, survivor: str) -> None:
     for folder in ("pair", "secrets"):
         for file in (newcomers / "etc/ksbuild" / folder).iterdir():
             assert file.stat().st_mode & 0o777 == 0o600, file
+
+
+def test_ssh_knows_the_newcomer_as_soon_as_it_is_let_in(pair: Living) -> None:
+    """The survivor's agent need not run its steps again for that."""
+    root, key = pair.roots["julius"], "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINew"
+    admission = Admission(an_identity("julius"), root, run)
+    admission.answer(credentials.PAIR, {credentials.SHARED: {"host_keys": [key]}})
+    known = (root / "etc/ssh/ksbuild_known_hosts").read_text()
+    assert known.startswith("justinian,")
+    assert known.endswith(f" {key}\n")
 
 
 def they_meet_by_the_pair_alone(pair: Living) -> None:
