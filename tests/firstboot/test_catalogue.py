@@ -3,6 +3,7 @@
 The programs are real, the data partition is a loop device. A sentinel lies in the middle of it.
 """
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -31,6 +32,13 @@ PLATFORMS = sorted(VERSIONS)
 VERSION = {"el9": "v09", "debian12-lab": "v08"}  # of the metadata
 # drbdmeta names few of these, and asks about any whose first sectors or last are not zero.
 OURS_ALONE = {"zfs", "vmfs"}  # what stands further in, the agent's own look has to find
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A short one: drbdadm takes no word of a hundred characters for a device."""
+    with tempfile.TemporaryDirectory(prefix="ks-") as folder:
+        yield Path(folder)
 
 
 @contextmanager
