@@ -14,11 +14,11 @@ REINSTALL = "install this server from the medium made for it, then boot it again
 LEAST_MIB = 512  # for logs, caches and the agent's own records
 YEARS = range(2025, 2100)  # what a clock that was ever set may show
 
-# Which EL9 package brings a module for the kernel that runs.
+# Which EL9 package brings a module for the kernel that runs (its kernel's def_variants.yaml.rhel).
 _MODULES = {
     "drbd": "kmod-drbd9x",
-    "gfs2": 'kernel-modules-"$(uname -r)" kernel-modules-extra-"$(uname -r)"',
-    "dlm": 'kernel-modules-"$(uname -r)" kernel-modules-extra-"$(uname -r)"',
+    "gfs2": 'kernel-modules-core-"$(uname -r)"',
+    "dlm": 'kernel-modules-core-"$(uname -r)"',
 }
 
 

@@ -128,7 +128,7 @@ def test_a_complete_node_does_not_ask_the_controller(context: Context) -> None:
 
 @pytest.mark.parametrize(
     ("module", "package"),
-    [("drbd", "kmod-drbd9x"), ("gfs2", "kernel-modules-extra"), ("dlm", "kernel-modules-extra")],
+    [("drbd", "kmod-drbd9x"), ("gfs2", "kernel-modules-core"), ("dlm", "kernel-modules-core")],
 )
 def test_a_missing_module_names_its_package(
     context: Context, run: ScriptedRun, module: str, package: str
