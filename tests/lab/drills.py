@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.lab import beginning, production, report
+from tests.lab import beginning, broken, production, report
 from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
@@ -35,6 +35,7 @@ AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
     "medium-of-the-other": beginning.medium_of_the_other,
     "medium-left-in": beginning.medium_left_in,
     "reinstalled": beginning.reinstalled,
+    "flushes-ignored": broken.flushes_ignored,
 }
 DRILLS = {**IN_PRODUCTION, **AT_THE_BEGINNING}
 # What a drill that does not pass ends with; anything else is the lab's own fault and a traceback.

@@ -1,0 +1,45 @@
+"""A build broken on purpose, which a drill has to notice; otherwise drills would show nothing."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from tests.lab.beginning import Beginning, switch_on
+from tests.lab.bringup import install
+from tests.lab.drilling import Drilling, Failed, require
+
+# drbd.conf(5): DRBD then tells neither disk to write what it holds in its cache.
+UNFLUSHED = "on-io-error detach; disk-flushes no; md-flushes no;"
+BREAK = (
+    f"sed -i 's/on-io-error detach;/{UNFLUSHED}/' /etc/drbd.d/vmdata.res"
+    " && drbdadm adjust vmdata && drbdsetup show vmdata | grep -E 'disk-flushes +no;'"
+)
+NOTICED = re.compile(r"lacks \d+ of \d+ acknowledged|withdraw|fatal: filesystem")
+
+
+def flushes_ignored(drill: Beginning) -> None:
+    """DRBD is told to flush no disk (`disk-flushes no`), as if somebody had broken it. Both nodes
+    lose their power at once while both write: the audits must complain that acknowledged records
+    are missing, or of a damaged file system.
+    """
+    with drill.servers() as pair:
+        install(pair, drill.tell)
+        switch_on(pair)
+        drill.expect_whole(pair)
+        drilling = Drilling(pair, drill.tell, random.Random())  # noqa: S311 - draws nothing
+        for server in pair.servers:
+            pair.on(server, BREAK)
+        drilling.write()
+        for server in pair.servers:
+            server.outlet.switch_off()
+        switch_on(pair)
+        try:
+            drilling.finish()
+        except Failed as seen:
+            drill.tell("", f"noticed: {seen}")
+            require(NOTICED.search(str(seen)), f"it failed for another reason: {seen}")
+        else:
+            raise Failed("nobody noticed")
+        finally:
+            drilling.stop()
