@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 from tests.lab import audits
 from tests.lab.bringup import PATIENCE_S, Stock, a_pair, install
 from tests.lab.drilling import SETTLE_S, require
-from tests.lab.progress import Tell, Watch
+from tests.lab.progress import STEPS, Tell, Watch
 from tests.lab.report import keep_consoles
 from tests.uml.disk import partition, written_extents
 from tests.uml.guard import digest
@@ -21,6 +22,7 @@ from tests.uml.pair import Server, TestPair, build_medium
 
 QUIET_S, SEEN_S = 60.0, 600.0
 LATE_S = 3 * 3600
+CUTS_S = 3600.0
 YEARS_BACK_S = 27 * 365 * 86400
 
 
@@ -36,6 +38,7 @@ class Beginning:
     profile: Path
     tell: Tell
     out: Path
+    random: random.Random
 
     @contextmanager
     def servers(self) -> Iterator[TestPair]:
@@ -51,13 +54,19 @@ class Beginning:
         server.outlet.wait_console(text, timeout)
         self.tell(server.name, f"says: {text}")
 
-    def expect_whole(self, pair: TestPair, patience_s: float = PATIENCE_S) -> None:
+    def expect_whole(
+        self,
+        pair: TestPair,
+        patience_s: float = PATIENCE_S,
+        meanwhile: Callable[[Watch], None] = lambda _: None,
+    ) -> None:
         """Nobody types anything, and the pair becomes complete, and no audit complains."""
         watch = Watch(pair, self.tell)
         while not watch.complete:
             require(watch.seconds < patience_s, f"not complete within {patience_s:.0f} s")
             watch.look()
-            time.sleep(1)
+            meanwhile(watch)
+            time.sleep(0.5)
         left = audits.settle(pair, SETTLE_S)
         require(not left, "; ".join(left))
 
@@ -164,6 +173,32 @@ def peer_late(drill: Beginning) -> None:
         time.sleep(QUIET_S)
         second.outlet.switch_on()
         drill.expect_whole(pair)
+
+
+def cut_at_every_step(drill: Beginning) -> None:
+    """Whenever a step is seen to have come through on either node for the first time, one node's
+    power or both's is cut, as chance decides, and given back. The pair becomes complete with
+    nothing typed.
+    """
+    with drill.servers() as pair:
+        install(pair, drill.tell)
+        seen: set[str] = set()
+
+        def cut(watch: Watch) -> None:
+            new = {step for of in watch.stages.values() for step in of if step in STEPS} - seen
+            if not new:
+                return
+            seen.update(new)
+            victims = drill.random.choice([pair.servers[:1], pair.servers[1:], pair.servers])
+            names = " and ".join(victim.name for victim in victims)
+            drill.tell("", f"{', '.join(sorted(new))}: power is cut: {names}")
+            for victim in victims:
+                victim.outlet.switch_off()
+            switch_on(pair)
+
+        switch_on(pair)
+        drill.expect_whole(pair, CUTS_S, cut)
+        require(seen == STEPS, f"not seen: {', '.join(STEPS - seen)}")
 
 
 def medium_of_the_other(drill: Beginning) -> None:

@@ -23,6 +23,7 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "lose-links": production.lose_links,
     "pull-cables": production.pull_cables,
     "both-power": production.both_power,
+    "hours-apart": production.hours_apart,
     "orderly-poweroff": production.orderly_poweroff,
     "node-and-bmc": production.node_and_bmc,
 }
@@ -32,6 +33,7 @@ AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
     "foreign-pair": beginning.foreign_pair,
     "wrong-clock": beginning.wrong_clock,
     "peer-late": beginning.peer_late,
+    "cut-at-every-step": beginning.cut_at_every_step,
     "medium-of-the-other": beginning.medium_of_the_other,
     "medium-left-in": beginning.medium_left_in,
     "reinstalled": beginning.reinstalled,
@@ -67,7 +69,7 @@ class Session:
             if name in AT_THE_BEGINNING:
                 folder, profile = self._next_folder(), self._options.profile
                 kept = self._options.out / name
-                start = Beginning(made, folder, profile, self._tell, kept)
+                start = Beginning(made, folder, profile, self._tell, kept, self._random)
                 self._one(name, partial(AT_THE_BEGINNING[name], start))
         passed = all(result["passed"] for result in self.results.values())
         print(f"{'all passed' if passed else 'NOT all passed'}; seed {self._seed}")

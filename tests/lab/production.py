@@ -14,6 +14,7 @@ from tests.lab.writer import Writer
 from tests.uml.pair import Server
 
 BACK_S, QUIET_S, ORDERLY_TIMES = 600.0, 60.0, 10
+LATE_S = 3 * 3600
 REPLAYED = r"jid=[01]: (Replaying journal|Journal replayed)"
 
 
@@ -88,6 +89,29 @@ def both_power(drill: Drilling) -> None:
         server.outlet.switch_off()
     for server in drill.pair.servers:
         server.outlet.switch_on()
+    drill.finish()
+    require_fenced(drill, before)
+
+
+def hours_apart(drill: Drilling) -> None:
+    """Both nodes lose their power at once while both write. The one that gets it back first waits
+    three hours for the other, by its own clock, and mounts nothing. Then both mount with nothing
+    typed, and nobody is fenced.
+    """
+    drill.write()
+    before = drill.fences()
+    late, early = drill.choose()
+    for server in drill.pair.servers:
+        server.outlet.switch_off()
+    early.outlet.switch_on()
+    early.outlet.machine.wait_console("ksnode start-alone", BACK_S)
+    for server in drill.pair.servers:
+        server.clock_offset_s += LATE_S
+    drill.pair.on(early, f"date -s @$(($(date +%s) + {LATE_S}))")
+    time.sleep(QUIET_S)
+    mounts = drill.pair.on(early, "cat /proc/mounts")
+    require(" gfs2 " not in mounts, f"{early.name} mounted without {late.name}")
+    late.outlet.switch_on()
     drill.finish()
     require_fenced(drill, before)
 
