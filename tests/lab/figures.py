@@ -1,0 +1,119 @@
+"""What the settings are worth: figures of one pair, each as a ratio to what it would be without."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from firstboot.node import SCHEMA, Identity
+from firstboot.render.kernel import settings
+from tests.lab import audits
+from tests.lab.drilling import SETTLE_S, Drilling
+from tests.uml.pair import Server
+
+SECONDS, MOST_MIB = 5, 256
+OLD_LIMIT = (
+    100  # POSIX locks a second: what RHEL 5's gfs_controld allowed, and the article measured
+)
+KERNELS_OWN = {"vm.dirty_ratio": 20, "vm.dirty_background_ratio": 10}  # sysctl/vm.rst
+_RUN = """
+import json, sys
+sys.path.insert(0, "/usr/lib/ksbuild/firstboot.pyz")
+from pathlib import Path
+from firstboot.verification import disk, locks
+folder = Path("/srv/vmdata")
+"""
+_LOCKS = f"""{_RUN}
+path = folder / "figures.locks"
+if sys.argv[1:]:
+    locks.prepare(path)
+print(json.dumps(locks.measure(path, {SECONDS}).rate))
+"""
+_STALL = f"""{_RUN}
+seen = disk.measure(folder, "figures", seconds={SECONDS}, most_mib={MOST_MIB})
+print(json.dumps(seen.small_longest_ms))
+"""
+
+
+def measure(drill: Drilling) -> None:
+    """What the profile's settings are worth on this very pair: POSIX locks owned, shared and with
+    RHEL 5's limit, and the longest write with our share of dirty memory and with the kernel's own.
+    Nothing has to be faster than anything else; afterwards all audits hold.
+    """
+    first = drill.pair.servers[0]
+    owned, both_owned = alone(drill, first), together(drill)
+    limited = with_limit(drill, first)
+    stall, kernels_stall = stalls(drill, first)
+    own_locks(drill, owned=False)
+    asked, both_asked = alone(drill, first), together(drill)
+    own_locks(drill, owned=True)
+    drill.figures |= {
+        "locks a second on one node": owned,
+        "times those with plock_ownership = 0": owned / asked,
+        "times those with RHEL 5's limit": owned / limited,
+        "locks a second on both nodes": both_owned,
+        "times those on both with plock_ownership = 0": both_owned / both_asked,
+        "longest small write, ms": stall,
+        "times shorter than with the kernel's own dirty_ratio": kernels_stall / stall,
+    }
+    for name, value in drill.figures.items():
+        drill.tell("", f"{name}: {value:.2f}")
+    drill.finish()
+
+
+def python(drill: Drilling, server: Server, script: str, *arguments: str) -> float:
+    """The number that a script printed on a node."""
+    command = shlex.join(["python3", "-c", script, *arguments])
+    return float(json.loads(drill.pair.on(server, command, timeout=300)))
+
+
+def alone(drill: Drilling, server: Server) -> float:
+    """Locks a second on one node, the other idle."""
+    return python(drill, server, _LOCKS, "new")
+
+
+def together(drill: Drilling) -> float:
+    """Locks a second of both nodes on one file, added up."""
+    with ThreadPoolExecutor() as threads:
+        return sum(threads.map(lambda s: python(drill, s, _LOCKS), drill.pair.servers))
+
+
+def with_limit(drill: Drilling, server: Server) -> float:
+    """Locks a second on one node with the limit of old."""
+    limit = "dlm_tool set_config plock_rate_limit={}"
+    drill.pair.on(server, limit.format(OLD_LIMIT))
+    try:
+        return alone(drill, server)
+    finally:
+        drill.pair.on(server, limit.format(drill.pair.plan.cluster.plock_rate_limit))
+
+
+def stalls(drill: Drilling, server: Server) -> tuple[float, float]:
+    """The longest small write beside a stream, ms: with our settings, and with the kernel's own."""
+    ours = python(drill, server, _STALL)
+    set_kernel(drill, server, {name: str(value) for name, value in KERNELS_OWN.items()})
+    try:
+        return ours, python(drill, server, _STALL)
+    finally:
+        set_kernel(drill, server, settings(Identity(SCHEMA, server.name, drill.pair.plan)))
+
+
+def set_kernel(drill: Drilling, server: Server, values: dict[str, str]) -> None:
+    """Set what this kernel has of these."""
+    words = shlex.join([f"{name}={value}" for name, value in values.items()])
+    drill.pair.on(server, f"sysctl --ignore --quiet --write {words}")
+
+
+def own_locks(drill: Drilling, *, owned: bool) -> None:
+    """dlm_controld of both nodes anew with that plock_ownership, and the pair whole again."""
+    change = f"sed -i 's/^plock_ownership=.*/plock_ownership={int(owned)}/' /etc/dlm/dlm.conf"
+    stop, start = "systemctl stop pacemaker corosync", "systemctl start pacemaker"
+    with ThreadPoolExecutor() as threads:
+        for command in (f"{change}; {stop}", start):
+            told = partial(drill.pair.on, command=command, timeout=300)
+            list(threads.map(told, drill.pair.servers))
+    # Not whether all is as planned, for dlm.conf is not meanwhile.
+    looks = (audits.mounted, audits.replicated, audits.clustered)
+    drill.wait("mounted anew", lambda: not any(look(drill.pair) for look in looks), SETTLE_S)
