@@ -35,9 +35,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def group_of(item: pytest.Item) -> str:
     """What must not run beside it: other machines, the same addresses of loopback, its own file."""
-    if item.get_closest_marker("uml") or item.get_closest_marker("qemu"):
-        return "machines"
     place = item.path.relative_to(ROOT / "tests")
+    if place.parts[0] == "uml" or item.get_closest_marker("qemu"):
+        return "machines"
     return "loopback" if place.parts[0] in ("firstboot", "pair") else str(place)
 
 
