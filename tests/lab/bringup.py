@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.lab.progress import Tell, Watch
+from tests.lab.progress import Printed, Tell, Watch
 from tests.media.sources import demo_iso, el9_shaped_iso
 from tests.uml.images import CLUSTER_PACKAGES, Images, prepare
 from tests.uml.installation import Verdict
 from tests.uml.lab import Lab
-from tests.uml.pair import TestPair, build_medium
+from tests.uml.pair import DISK_GIB, PROFILE, TestPair, build_medium
 from tests.uml.shell import Shell
 
 PATIENCE_S = 1500.0  # from power-on to both nodes' RESULT
@@ -52,7 +52,13 @@ def described(profile: str, description: str) -> str:
 
 @contextmanager
 def a_pair(
-    stock: Stock, folder: Path, profile: Path, *, description: str = "", write_cache: bool = True
+    stock: Stock,
+    folder: Path,
+    profile: Path,
+    *,
+    description: str = "",
+    write_cache: bool = True,
+    disk_gib: int = DISK_GIB,
 ) -> Iterator[TestPair]:
     """Both servers with blank disks, cabled, and their medium; no power afterwards.
 
@@ -65,7 +71,13 @@ def a_pair(
         own.write_text(described(own.read_text(), description))
         medium = build_medium(stock.source, folder / "pair.iso", folder / "keys", own)
         made = TestPair(
-            lab, stock.images, medium, folder / "servers", profile=own, write_cache=write_cache
+            lab,
+            stock.images,
+            medium,
+            folder / "servers",
+            profile=own,
+            write_cache=write_cache,
+            disk_gib=disk_gib,
         )
         try:
             yield made
@@ -94,3 +106,16 @@ def bring_up(pair: TestPair, tell: Tell, patience_s: float = PATIENCE_S) -> Watc
         watch.look()
         time.sleep(1)
     return watch
+
+
+@contextmanager
+def complete_pair(
+    stock: Stock, folder: Path, profile: Path = PROFILE, *, disk_gib: int = DISK_GIB
+) -> Iterator[TestPair]:
+    """Both nodes complete and running, /srv/vmdata/file with the word "kept" on them."""
+    with a_pair(stock, folder, profile, disk_gib=disk_gib) as pair:
+        install(pair, Printed())
+        if not bring_up(pair, Printed()).complete:
+            raise TimeoutError("the pair was not complete in time: see make lab")
+        pair.on(pair.servers[0], "echo kept >/srv/vmdata/file; sync")
+        yield pair

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.bringup import Stock, complete_pair
 from tests.uml.images import Images
-from tests.uml.lab import Lab
-from tests.uml.pair import PROFILE, TestPair, build_medium
-from tests.uml.shell import Shell
+from tests.uml.pair import TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -22,19 +21,9 @@ def pair(
     pair_images: Images, el9_iso: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestPair]:
     """A complete pair with a file on it, both nodes running."""
-    folder = tmp_path_factory.mktemp("operations")
-    with Lab() as lab:
-        profile = Shell(lab, folder).profile(PROFILE, folder / "pair.toml")
-        medium = build_medium(el9_iso, folder / "pair.iso", folder / "keys", profile)
-        made = TestPair(lab, pair_images, medium, folder / "servers")
-        assert all(verdict.success for verdict in made.install_both())
-        for server in made.servers:
-            server.outlet.switch_on()
-        for server in made.servers:
-            server.outlet.wait_console("ksnode: complete", COMPLETE_S)
-        made.on(made.servers[0], "echo kept >/srv/vmdata/file; sync")
+    stock = Stock(el9_iso, pair_images)
+    with complete_pair(stock, tmp_path_factory.mktemp("operations") / "pair") as made:
         yield made
-        made.close()
 
 
 def test_a_complete_pair_rehearses_through_its_cluster(pair: TestPair) -> None:

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.bringup import Stock, complete_pair
 from tests.uml.disk import blank_disk
 from tests.uml.images import Images
-from tests.uml.lab import Lab
-from tests.uml.pair import KSBUILD, PROFILE, STATE, TestPair, build_medium
-from tests.uml.shell import Shell
+from tests.uml.pair import KSBUILD, PROFILE, STATE, TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -29,21 +28,12 @@ def pair(
 ) -> Iterator[TestPair]:
     """A complete pair with a file on it, both nodes running."""
     folder = tmp_path_factory.mktemp("rejoin")
-    with Lab() as lab:
-        profile = Shell(lab, folder).profile(PROFILE, folder / "pair.toml")
-        text = profile.read_text()
-        assert text.count("[44, 52]") == 2
-        profile.write_text(text.replace("[44, 52]", f"[{DISK_GIB}, 52]"))
-        medium = build_medium(el9_iso, folder / "pair.iso", folder / "keys", profile)
-        made = TestPair(lab, pair_images, medium, folder / "servers", disk_gib=DISK_GIB)
-        assert all(verdict.success for verdict in made.install_both())
-        for server in made.servers:
-            server.outlet.switch_on()
-        for server in made.servers:
-            server.outlet.wait_console("ksnode: complete", COMPLETE_S)
-        made.on(made.servers[0], "echo kept >/srv/vmdata/file; sync")
+    profile, text = folder / "small.toml", PROFILE.read_text()
+    assert text.count("[44, 52]") == 2
+    profile.write_text(text.replace("[44, 52]", f"[{DISK_GIB}, 52]"))
+    stock = Stock(el9_iso, pair_images)
+    with complete_pair(stock, folder / "pair", profile, disk_gib=DISK_GIB) as made:
         yield made
-        made.close()
 
 
 def lose_disk(pair: TestPair, number: int) -> None:
