@@ -3,16 +3,20 @@
 import logging
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
-# A machine may be slow, or busy with something else: no test fails for that.
-settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
-)
-settings.load_profile("patient")
+if find_spec("hypothesis"):  # the agent's tests run without it as well, on the nodes' Python
+    from hypothesis import HealthCheck, settings
+
+    # A machine may be slow, or busy with something else: no test fails for that.
+    settings.register_profile(
+        "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+    )
+    settings.load_profile("patient")
 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = pytest.StashKey[int]()
@@ -24,8 +28,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what the kernel lets root alone do; the last lines say so."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
     left_out = [item for item in items if item.get_closest_marker("root") and os.getuid()]
     config.stash[LEFT_OUT] = len(left_out)
     if left_out:
@@ -33,12 +35,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-def group_of(item: pytest.Item) -> str:
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """What the two workers share out between them (`make test`)."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    scheduler = LoadScopeScheduling(config, log)
+    scheduler._split_scope = group_of
+    return scheduler
+
+
+def group_of(nodeid: str) -> str:
     """What must not run beside it: other machines, the same addresses of loopback, its own file."""
-    place = item.path.relative_to(ROOT / "tests")
-    if place.parts[0] == "uml" or item.get_closest_marker("qemu"):
-        return "machines"
-    return "loopback" if place.parts[0] in ("firstboot", "pair") else str(place)
+    file = nodeid.partition("::")[0]
+    folder = file.split("/")[1]
+    return {"uml": "machines", "firstboot": "loopback", "pair": "loopback"}.get(folder, file)
 
 
 def pytest_terminal_summary(

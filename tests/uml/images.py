@@ -52,6 +52,14 @@ _NEEDLESS_ALONE = (
     *("usr/lib/x86_64-linux-gnu/libicu", "usr/sbin/xfs_scrub", "usr/share/perl/"),
     *("usr/lib/x86_64-linux-gnu/perl/", "usr/lib/x86_64-linux-gnu/libperl", "usr/bin/perl5"),
 )
+# A node that is no pair's is made from the installer's Debian; it has nothing to assemble.
+_STACKS = (
+    *("usr/sbin/lvm", "usr/sbin/mdadm", "usr/lib/udev/rules.d/56-lvm", "etc/mdadm", "etc/lvm"),
+    *("usr/lib/udev/rules.d/69-lvm", "usr/lib/udev/rules.d/63-md", "usr/lib/udev/rules.d/64-md"),
+    *("usr/lib/systemd/system-generators/lvm2", "etc/systemd/system/sysinit.target.wants/lvm2"),
+    *("etc/systemd/system/sysinit.target.wants/blk-avail", "usr/lib/systemd/system-shutdown/md"),
+    *("etc/systemd/system/mdmonitor", "etc/cron.d/mdadm", "etc/cron.daily/mdadm"),
+)
 # fence-agents brings clouds along, and everybody would have the same host keys.
 _CLUSTER_LEAVES_OUT = (
     *(f"usr/lib/python3/dist-packages/{name}" for name in ("boto", "sqlalchemy", "suds", "s3tra")),
@@ -158,8 +166,9 @@ def mmdebstrap_argv(
 
 
 def _rootfs(cache: Path, extra: tuple[str, ...]) -> Path:
-    base = _base(cache, extra)
-    left_out = (*_NODE_LEAVES_OUT, *(_CLUSTER_LEAVES_OUT if extra else _NEEDLESS_ALONE))
+    base = _base(cache, extra or INSTALLER_PACKAGES)
+    alone = (*_NEEDLESS_ALONE, *_STACKS)
+    left_out = (*_NODE_LEAVES_OUT, *(_CLUSTER_LEAVES_OUT if extra else alone))
     return _composed(cache, "rootfs.tar", base, left_out, list(_node_additions()))
 
 
