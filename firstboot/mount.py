@@ -42,17 +42,20 @@ def unprepared(context: Context) -> Sequence[str]:
     Raises Refused when that has happened. Says nothing while the file system is mounted.
     """
     place = _place(context)
-    if options(table(context.root), place) is not None:
+    if _mounted(context):
         return ()
     folder = context.root / place.lstrip("/")
     if not folder.is_dir():
         return [f"there is no {place}"]
-    if entries := sorted(path.name for path in folder.iterdir()):
+    entries = sorted(path.name for path in folder.iterdir())
+    flags = [] if entries else context.run(["lsattr", "-d", place]).stdout.split(maxsplit=1)
+    if _mounted(context):  # by pacemaker meanwhile: the file system itself was seen
+        return ()
+    if entries:
         raise Refused(
             f"{place} is not mounted and holds {', '.join(entries[:5])} on the system's own disk",
             f"ls -la {place}; move that elsewhere, then: ksnode run",
         )
-    flags = context.run(["lsattr", "-d", place]).stdout.split(maxsplit=1)
     return [] if flags and IMMUTABLE in flags[0] else [f"{place} can be written to while unmounted"]
 
 
@@ -64,6 +67,10 @@ def prepare(context: Context) -> None:
     files.make_folder(folder)
     folder.chmod(0o755)
     context.run(["chattr", "+i", _place(context)])
+
+
+def _mounted(context: Context) -> bool:
+    return options(table(context.root), _place(context)) is not None
 
 
 def _place(context: Context) -> str:

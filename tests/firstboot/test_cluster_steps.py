@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from firstboot import gate, latches
+from firstboot import gate, latches, mount
 from firstboot.engine import Refused, StepFailed
 from firstboot.render import cib
 from firstboot.rendezvous.session import Meeting
@@ -144,6 +144,21 @@ def complete(context: Context, run: ScriptedRun) -> ClusterUp:
     latches.set_once(context.root, latches.COMPLETE, "")
     (context.root / "proc/mounts").write_text(MOUNTED)
     return step
+
+
+@pytest.mark.parametrize("images", [[], ["image"]])
+def test_what_is_mounted_while_it_is_looked_at_is_no_complaint(
+    context: Context, run: ScriptedRun, monkeypatch: pytest.MonkeyPatch, images: list[str]
+) -> None:
+    """pacemaker mounts when it likes; what was seen then is the file system itself."""
+    place = context.root / "srv/vmdata"
+    place.mkdir(parents=True)
+    for name in images:
+        (place / name).touch()
+    run.expect(LSATTR, "-------------------- /srv/vmdata\n")
+    seen = iter(["", MOUNTED])
+    monkeypatch.setattr(mount, "table", lambda _: next(seen))
+    assert not mount.unprepared(context)
 
 
 def test_on_a_complete_node_the_gate_alone_starts_the_cluster(
