@@ -57,7 +57,7 @@ def pytest_terminal_summary(
 ) -> None:
     """Say what was left out."""
     if count := config.stash.get(LEFT_OUT, 0):
-        terminalreporter.write_line(f"left out: {count} tests that mount loop devices need root")
+        terminalreporter.write_line(f"left out: {count} tests that need root")
 
 
 @pytest.fixture(autouse=True)

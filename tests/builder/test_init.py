@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -114,25 +115,13 @@ def test_questions_on_a_terminal(tmp_path: Path) -> None:
         "Distribution (",
         "Distribution (",
     ]
-    argv = [
-        "setsid",
-        "--ctty",
-        sys.executable,
-        "-m",
-        "builder",
-        "init",
-        str(tmp_path / "pair.toml"),
-    ]
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
-        os.close(theirs)
+    with on_a_terminal("init", str(tmp_path / "pair.toml")) as (asked, ours):
         said = b""
         for question, answer in zip(questions, answers, strict=True):
             said += until(ours, question)
             os.write(ours, answer.encode() + b"\n")
         said += until(ours, f"ksbuild validate {tmp_path / 'pair.toml'}")
         assert asked.wait(60) == 0
-    os.close(ours)
     assert b"'debian' is not one of" in said
     assert b"next: fill in what says FILL-IN, then: " in said
     made = tomllib.loads((tmp_path / "pair.toml").read_text())
@@ -142,6 +131,27 @@ def test_questions_on_a_terminal(tmp_path: Path) -> None:
     assert addresses == ["10.0.0.21/24", "10.0.0.12/24"]
     assert made["access"]["ssh_keys"] == ["FILL-IN"]
     assert "rocky" in made["install"]["url"]
+
+
+@contextlib.contextmanager
+def on_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
+    """The command with a terminal of its own, and our end of that."""
+    # Whoever runs the tests in the background may have it ignore Ctrl-C.
+    argv = [
+        "env",
+        "--default-signal=INT",
+        "setsid",
+        "--ctty",
+        sys.executable,
+        "-m",
+        "builder",
+        *arguments,
+    ]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
+        os.close(theirs)
+        yield asked, ours
+    os.close(ours)
 
 
 def until(terminal: int, words: str) -> bytes:
@@ -154,18 +164,7 @@ def until(terminal: int, words: str) -> bytes:
 
 @pytest.mark.parametrize("key", [b"\3", b"\4"], ids=["ctrl-c", "ctrl-d"])
 def test_who_leaves_a_terminal_has_no_profile(tmp_path: Path, key: bytes) -> None:
-    argv = [
-        "setsid",
-        "--ctty",
-        sys.executable,
-        "-m",
-        "builder",
-        "init",
-        str(tmp_path / "pair.toml"),
-    ]
-    ours, theirs = pty.openpty()
-    with subprocess.Popen(argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
-        os.close(theirs)
+    with on_a_terminal("init", str(tmp_path / "pair.toml")) as (asked, ours):
         until(ours, "Name of the pair [pair1]: ")
         for _ in range(100):
             # A signal between the prompt and Python's read(2) is noticed with the next one.
@@ -175,7 +174,6 @@ def test_who_leaves_a_terminal_has_no_profile(tmp_path: Path, key: bytes) -> Non
                 break
         assert asked.poll() == 130
         until(ours, "ksbuild: interrupted; nothing is left behind")
-    os.close(ours)
     assert not (tmp_path / "pair.toml").exists()
 
 

@@ -71,7 +71,7 @@ def test_a_tuned_node_is_only_looked_at(context: Context, run: ScriptedRun) -> N
     run.assert_finished()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="the owner of a key is root")
+@pytest.mark.root
 def test_a_node_ready_for_guests_is_only_looked_at(context: Context, run: ScriptedRun) -> None:
     step = Guests(context)
     lay(context.root, "proc/mounts", "proc /proc proc rw 0 0")
