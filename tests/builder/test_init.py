@@ -148,7 +148,9 @@ def on_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", 
         *arguments,
     ]
     ours, theirs = pty.openpty()
-    with subprocess.Popen(argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
+    with subprocess.Popen(
+        [*argv, *arguments], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as asked:
         os.close(theirs)
         yield asked, ours
     os.close(ours)
