@@ -137,20 +137,10 @@ def test_questions_on_a_terminal(tmp_path: Path) -> None:
 def on_a_terminal(*arguments: str) -> Iterator[tuple["subprocess.Popen[bytes]", int]]:
     """The command with a terminal of its own, and our end of that."""
     # Whoever runs the tests in the background may have it ignore Ctrl-C.
-    argv = [
-        "env",
-        "--default-signal=INT",
-        "setsid",
-        "--ctty",
-        sys.executable,
-        "-m",
-        "builder",
-        *arguments,
-    ]
+    restored = ["env", "--default-signal=INT", "setsid", "--ctty"]
+    argv = [*restored, sys.executable, "-m", "builder", *arguments]
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*argv, *arguments], cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs
-    ) as asked:
+    with subprocess.Popen(argv, cwd=ROOT, stdin=theirs, stdout=theirs, stderr=theirs) as asked:
         os.close(theirs)
         yield asked, ours
     os.close(ours)
