@@ -40,7 +40,7 @@ drills:  ## every drill, in random order (SEED=)
 
 test:  ## every check and test, with its own set-up
 	@./setup.sh test && $(MAKE) --no-print-directory lint types docs
-	@$(BIN)/pytest -n 2 -m "not slow" && $(BIN)/python -m tests.agent_pythons
+	@$(BIN)/pytest -n 3 -m "not slow"
 
 test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
