@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from firstboot.fencing import record
+from tests.pair import faults
 from tests.pair.conftest import a_world
 from tests.pair.doors import Doors
 from tests.pair.powered import NAMES
@@ -53,7 +55,7 @@ def come_through(world: World, *, human: bool = False) -> None:
     agent says that a human must.
     """
     while not complete(world):
-        until(world, lambda w: complete(w) or (human and refused(w)), MOST_S)
+        until(world, lambda w: complete(w) or (human and any(stopped(w))), MOST_S)
         if not complete(world):
             _help(world)
     world.audit.check()
@@ -62,18 +64,29 @@ def come_through(world: World, *, human: bool = False) -> None:
 
 def _help(world: World) -> None:
     """Type what the refusal names."""
-    for name in NAMES:
+    for name in stopped(world):
         result = world.machines[name].told("RESULT")
-        if result is None or result["verdict"] != "refused":
-            continue
-        assert "ksnode rehearse" in result["next"], result
-        assert "fired 2 times" in result["evidence"], result
-        record.forget(world.machines[name].root)
-        world.fired[name].clear()
-        seen = len(world.console)
-        while not any("ksnode" in line for line in world.console[seen:]):
-            step(world)
+        assert result is not None
+        if "blkdiscard -z" in result["next"]:
+            faults.erase(world, name)
+        else:
+            _rehearse(world, name, result)
         until(world, lambda w, n=name: not _refused(w, n), MOST_S)  # type: ignore[misc]
+
+
+def _rehearse(world: World, name: str, result: dict[str, Any]) -> None:
+    assert "ksnode rehearse" in result["next"], result
+    assert "fired 2 times" in result["evidence"], result
+    record.forget(world.machines[name].root)
+    world.fired[name].clear()
+    seen = len(world.console)
+    while not any("ksnode" in line for line in world.console[seen:]):
+        step(world)
+
+
+def stopped(world: World) -> list[str]:
+    """The nodes whose agent has refused to go on, and has not looked again since."""
+    return [name for name in NAMES if refused(world, name) and _refused(world, name)]
 
 
 def _refused(world: World, name: str) -> bool:

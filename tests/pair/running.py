@@ -18,9 +18,9 @@ def complete(world: World) -> bool:
     ) and all(_verdict(world, name) == "complete" for name in NAMES)
 
 
-def refused(world: World) -> bool:
+def refused(world: World, name: str) -> bool:
     """Whether a node has stopped, and says why."""
-    return any(_verdict(world, name) == "refused" for name in NAMES)
+    return _verdict(world, name) == "refused"
 
 
 def _verdict(world: World, name: str) -> str:

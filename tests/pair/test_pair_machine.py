@@ -27,7 +27,7 @@ from tests.pair.conftest import a_world
 from tests.pair.crashes import HOW, come_through
 from tests.pair.doors import Doors
 from tests.pair.powered import NAMES
-from tests.pair.running import complete, idle, status, step, wait
+from tests.pair.running import complete, idle, refused, status, step, until, wait
 from tests.pair.world import Stuck
 
 pytestmark = pytest.mark.timeout(3600)
@@ -172,3 +172,16 @@ def test_a_pair_whatever_befalls_it(doors: Doors) -> None:
             suppress_health_check=list(HealthCheck),
         ),
     )
+
+
+def test_what_was_in_the_way_is_erased_late(doors: Doors) -> None:
+    """The refusal still stands where people look, although what it asked for is done."""
+    Pair.doors = doors
+    pair = Pair()
+    pair.swap_the_disk(disk="LVM2_member", name="justinian")
+    pair.time_passes(seconds=400.0)
+    for name in NAMES:
+        pair.press_the_button(name)
+    until(pair.world, lambda world: refused(world, "justinian"), A_WHILE_S)
+    pair.erase(name="justinian")
+    pair.teardown()
