@@ -13,6 +13,8 @@ from firstboot.rendezvous.session import NotMet
 from firstboot.steps import Context
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 1.0, 30.0
+# So that two nodes do not keep calling at the same moment; nothing else draws from it.
+JITTER = random.Random()  # noqa: S311 - not a secret
 
 
 class Rendezvous(Step):
@@ -93,7 +95,7 @@ def wait_for_peer(
             if condition():
                 return
             context.report(step, "waiting", f"for {context.identity.peer.name}")
-        sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+        sleep(wait * JITTER.uniform(0.8, 1.2))
 
 
 def _compare(context: Context, differences: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from typing import Any
 from firstboot import latches
 from firstboot.journal import Journal
 from firstboot.node import Identity
-from firstboot.steps import Context
+from firstboot.steps import Context, meet
 from firstboot.verbs import converging, gate
 from tests.pair.audits import Audit
 from tests.pair.clustered import Clustered
@@ -51,6 +51,7 @@ class World:
 
     def __init__(self, folder: Path, doors: Doors, seed: int = 0) -> None:
         random.seed(seed)
+        meet.JITTER.seed(seed)
         self.now = 0.0
         doors.world = self
         self.linked = True
