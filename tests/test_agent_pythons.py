@@ -97,4 +97,6 @@ def test_the_agents_tests(wanted: str) -> None:
         cwd=ROOT, env=environment, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, (done.stdout + done.stderr)[-8000:]
-    assert re.search(r"^[5-9]\d\d passed", done.stdout, re.MULTILINE), done.stdout[-500:]
+    passed = re.search(r"^(\d+) passed", done.stdout, re.MULTILINE)
+    assert passed, done.stdout[-500:]
+    assert int(passed[1]) > 500, "most of them were not even found"

@@ -55,7 +55,7 @@ def come_through(world: World, *, human: bool = False) -> None:
     agent says that a human must.
     """
     while not complete(world):
-        until(world, lambda w: complete(w) or (human and any(stopped(w))), MOST_S)
+        until(world, lambda w: complete(w) or (human and bool(stopped(w))), MOST_S)
         if not complete(world):
             _help(world)
     world.audit.check()

@@ -145,4 +145,4 @@ class Rehearsal(RuleBasedStateMachine):
 
 
 TestRehearsal = Rehearsal.TestCase
-TestRehearsal.settings = settings(max_examples=60, stateful_step_count=30)
+TestRehearsal.settings = settings(max_examples=100, stateful_step_count=30)

@@ -22,7 +22,7 @@ ROUNDS = 400
 BLOCK = 2048
 # Descriptors, boot catalog, path tables and all folders of the tiny sources lie below.
 STRUCTURES = 64 * BLOCK
-UNCHECKED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+UNCHECKED = [HealthCheck.function_scoped_fixture]
 INTERESTING = (0, 1, 2, 0x7F, 0x80, 0xFE, 0xFF)
 
 
