@@ -30,8 +30,10 @@ class Prepared:
     registration: "Registration | None"
     ticket: "Ticket | None" = None
 
-    def plan(self, *, extras: str = "", dvd: bool = False, network: bool = True) -> "Plan":
-        """The plan; `extras`, `dvd` and `network` as `builder.plan.plan` takes them.
+    def plan(
+        self, *, extras: str = "", dvd: bool = False, network: bool = True, served: str = ""
+    ) -> "Plan":
+        """The plan; `extras`, `dvd`, `network` and `served` as `builder.plan.plan` takes them.
 
         Raises KeysError when it is not the one that the ticket's pair lives by.
         """
@@ -50,6 +52,7 @@ class Prepared:
             extras=extras,
             dvd=dvd,
             network=network,
+            served=served,
         )
         if self.ticket:
             self.ticket.check_plan(made.digest, VERSION)
