@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
+from builder.media.outline import roots
 from builder.media.patch.overlay import BLOCK, Overlay
 from builder.media.patch.records import PARENT, SELF, Record, in_folder
 from builder.media.patch.refusal import damaged
 from builder.media.patch.survey import name_of
-from builder.media.patch.volume import Tree, read_volume
+from builder.media.patch.volume import Tree
 
 _MORE_EXTENTS = 0x80
 _MOST_FOLDERS = 65536
@@ -38,10 +39,14 @@ def files(image: BinaryIO) -> Iterator[Packed]:
     """Every file of an open image, by the names that Rock Ridge gives.
 
     Raises:
-        SourceError: damaged, an unknown layout, or a name that leads out of its folder.
+        SourceError: damaged, or a name that leads out of its folder.
     """
     view = Overlay(image.fileno(), os.fstat(image.fileno()).st_size)
-    (tree, *_) = read_volume(view).trees
+    root = next(roots(view), None)
+    if root is None:
+        raise damaged("it has no root folder")
+    # The primary descriptor is the first, and has the Rock Ridge names.
+    tree = Tree(0, joliet=False, root=root, path_tables=(), path_table_bytes=0)
     seen: set[int] = set()
     todo: list[tuple[Record, str]] = [(tree.root, "")]
     while todo:

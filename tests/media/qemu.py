@@ -100,6 +100,49 @@ def boot(
         *_disks(disks),
         *_cards(macs),
     ]
+    with _running(argv, folder) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def boot_over(
+    tap: str,
+    mac: str,
+    folder: Path,
+    *,
+    firmware: Firmware,
+    enter: Sequence[str],
+    kind: str = "virtio-net-pci",
+) -> Iterator[Machine]:
+    """Boot a machine without any disk from the network behind `tap`; a restart ends it.
+
+    Args:
+        tap: interface that the card is plugged into.
+        mac: the card's.
+        folder: for the console's output and the firmware's variables.
+        firmware: SeaBIOS with the card's iPXE, or OVMF.
+        enter: command that runs another one where the tap is.
+        kind: of the card.
+    """
+    argv = [
+        *enter,
+        *("qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-nodefaults", "-no-reboot"),
+        *("-cpu", "qemu64,+svm", "-display", "none", "-vga", "std", "-serial", "stdio"),
+        *_firmware(firmware, folder),
+        # SeaBIOS shows on the serial line what iPXE and PXELINUX write on the screen.
+        *(("-machine", "pc,graphics=off") if firmware == "bios" else ()),
+        # Without random numbers OVMF of 2022 and later starts nothing from the network.
+        *("-object", "rng-random,id=random,filename=/dev/urandom"),
+        *("-device", "virtio-rng-pci,rng=random"),
+        *("-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no"),
+        *("-device", f"{kind},netdev=lan,mac={mac},bootindex=0"),
+    ]
+    with _running(argv, folder) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def _running(argv: Sequence[str], folder: Path) -> Iterator[Machine]:
     console = folder / "console"
     with (
         console.open("wb") as out,
