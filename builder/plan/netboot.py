@@ -12,9 +12,9 @@ therefore looks for the other. iPXE is sent to boot.ipxe, which does the same.
 """
 
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import jinja2
 
@@ -49,7 +49,23 @@ class Site:
     @property
     def base(self) -> str:
         """The path of the address: "" or "/ksbuild"."""
-        return urlsplit(self.url).path
+        return self._parts[2]
+
+    @property
+    def host(self) -> str:
+        """The server's name or address."""
+        return self._parts[0]
+
+    @property
+    def port(self) -> int:
+        """The server's TCP port."""
+        return int(self._parts[1] or 80)
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        (parts,) = re.findall(r"^http://([^:/]+):?(\d*)(.*)$", self.url)
+        host, port, path = parts
+        return host, port, path
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,16 +159,13 @@ def site_files(
     site: Site, nodes: Sequence[Host], templates: jinja2.Environment
 ) -> dict[str, bytes]:
     """Path -> bytes of what all pairs share: the refusals, and how the tree is served."""
-    parts = urlsplit(site.url)
     values = {
         "site": site,
         "nodes": nodes,
         "networks": _networks(nodes),
         "pool_network": pool_network(site, nodes),
         "pairs": _pairs(nodes),
-        "address": _address(parts.hostname or ""),
-        "host": parts.hostname,
-        "port": parts.port or 80,
+        "address": _address(site.host),
         "demonstration": site.demonstration,
         "refusal_s": REFUSAL_S,
         "pxelinux": PXELINUX,
