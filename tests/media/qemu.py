@@ -112,7 +112,8 @@ def boot_over(
     *,
     firmware: Firmware,
     enter: Sequence[str],
-    kind: str = "virtio-net-pci",
+    ipxe: bool,
+    http: bool,
 ) -> Iterator[Machine]:
     """Boot a machine without any disk from the network behind `tap`; a restart ends it.
 
@@ -120,10 +121,13 @@ def boot_over(
         tap: interface that the card is plugged into.
         mac: the card's.
         folder: for the console's output and the firmware's variables.
-        firmware: SeaBIOS with the card's iPXE, or OVMF.
+        firmware: SeaBIOS or OVMF.
         enter: command that runs another one where the tap is.
-        kind: of the card.
+        ipxe: the card has iPXE; SeaBIOS starts from no other, OVMF has PXE of its own.
+        http: OVMF's own has HTTP Boot alone.
     """
+    card = f"virtio-net-pci,netdev=lan,mac={mac},bootindex=0" + ("" if ipxe else ",romfile=")
+    knob = "name=opt/org.tianocore/IPv{}PXESupport,string=n"
     argv = [
         *enter,
         *("qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-nodefaults", "-no-reboot"),
@@ -135,7 +139,8 @@ def boot_over(
         *("-object", "rng-random,id=random,filename=/dev/urandom"),
         *("-device", "virtio-rng-pci,rng=random"),
         *("-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no"),
-        *("-device", f"{kind},netdev=lan,mac={mac},bootindex=0"),
+        *("-device", card),
+        *(("-fw_cfg", knob.format(4), "-fw_cfg", knob.format(6)) if http else ()),
     ]
     with _running(argv, folder) as machine:
         yield machine

@@ -71,13 +71,12 @@ class Rack:
     folder: Path
 
     def start(
-        self, mac: str, firmware: Firmware, folder: Path, *, kind: str = "virtio-net-pci"
+        self, mac: str, firmware: Firmware, *, ipxe: bool = False, http: bool = False
     ) -> contextlib.AbstractContextManager[Machine]:
         """Start a machine whose one network card, with that MAC, is first in its boot order."""
-        tap = self.lab.lan_port()
-        folder.mkdir(exist_ok=True)
+        tap, enter = self.lab.lan_port(), self.lab.inside()
         return boot_over(
-            tap.name, mac, folder, firmware=firmware, enter=self.lab.inside(), kind=kind
+            tap.name, mac, self.folder, firmware=firmware, enter=enter, ipxe=ipxe, http=http
         )
 
     def requests(self) -> list[tuple[str, str, str]]:
@@ -85,14 +84,19 @@ class Rack:
         said = (self.folder / "access.log").read_text()
         return re.findall(r'^(\S+) .*?"(?:GET|HEAD) (\S+) .*?" (\d+)', said, re.MULTILINE)
 
-    def dnsmasq(self) -> str:
-        """What dnsmasq has said."""
-        return (self.folder / "dnsmasq.log").read_text()
+    def asks(self, url: str) -> int:
+        """The status that the server's own address, which is no node's, is answered with."""
+        argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url]
+        done = subprocess.run(self.lab.inside(*argv), capture_output=True, text=True, check=True)
+        return int(done.stdout)
 
 
 @contextlib.contextmanager
-def rack(tree: Path, folder: Path) -> Iterator[Rack]:
-    """The tree's dnsmasq.conf and nginx.conf at work in a network of their own."""
+def rack(tree: Path, folder: Path, *, beside: bool = False) -> Iterator[Rack]:
+    """The tree's dnsmasq.conf and nginx.conf at work in a network of their own.
+
+    With `beside` there is another DHCP server.
+    """
     folder.mkdir()
     settings = folder / "nginx.conf"
     settings.write_text(
@@ -110,8 +114,40 @@ def rack(tree: Path, folder: Path) -> Iterator[Rack]:
         lab.lan(f"{SERVER}/22")
         for argv in (web, boots):
             running.enter_context(_running(lab.inside(*argv), folder))
+        if beside:
+            running.enter_context(_another_dhcp_server(lab, folder))
         _wait_for(folder / "dnsmasq.log", "started")
         yield Rack(lab, folder)
+
+
+# Another machine on the network, which knows nothing of all this: addresses, and no more.
+_ELSEWHERE = """
+ip address add 10.0.0.1/22 dev elsewhere; ip link set elsewhere up
+exec dnsmasq --no-daemon --conf-file=/dev/null --port=0 --dhcp-range=10.0.0.100,10.0.0.199,1h \\
+  --dhcp-leasefile="$1" --dhcp-option=option:router,10.0.0.1 --bind-dynamic
+"""
+
+
+@contextlib.contextmanager
+def _another_dhcp_server(lab: Lab, folder: Path) -> Iterator[None]:
+    ready = 'echo $$ && read -r _ && exec sh -ec "$2" sh "$1"'
+    argv = ["unshare", "-n", "sh", "-c", ready, "sh", str(folder / "others"), _ELSEWHERE]
+    with (
+        (folder / "said").open("ab") as out,
+        subprocess.Popen(
+            lab.inside(*argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        pid = process.stdout.readline().decode().strip()
+        port = lab.veth("elsewhere", int(pid))
+        process.stdin.write(f"{port}\n".encode())
+        process.stdin.flush()
+        try:
+            yield
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager
