@@ -38,14 +38,13 @@ class Prepared:
         Raises KeysError when it is not the one that the ticket's pair lives by.
         """
         from builder.plan import plan
-        from builder.plan.agent import archive
-        from builder.resources import agent_sources, templates
+        from builder.resources import agent_archive, templates
         from firstboot import VERSION
 
         made = plan(
             self.profile,
             self.ticket.introduction if self.ticket else self.introduction(),
-            archive(agent_sources()),
+            agent_archive(),
             templates(),
             keys=self.keys,
             registration=self.registration,

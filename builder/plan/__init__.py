@@ -1,6 +1,7 @@
 """A checked profile -> everything that will be on the medium. Pure: no files, clock or network."""
 
 import base64
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,7 @@ def plan(
     if dvd or not network:
         profile = kickstart.from_dvd(profile, network=network, served=served)
     both = pair(profile)
-    blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
+    blob = _encoded(agent)
     introduced = [node for node in profile.node if node.name in introduction.leaves]
     nodes = {
         node.name: kickstart.NodePayload(
@@ -82,6 +83,11 @@ def plan(
         "" if served else render(*introduced),
         kickstart.describe(templates, profile),
     )
+
+
+@functools.cache
+def _encoded(agent: bytes) -> str:
+    return base64.encodebytes(agent).decode("ascii").rstrip("\n")
 
 
 def tree(
