@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from builder.media.errors import OutputError, SourceError
+from builder.media.errors import OutputError, RefusedError, SourceError
 from builder.media.local import LocalFile
 from builder.media.patch.clone import reflink
 from builder.media.unpack import Packed
@@ -128,8 +128,8 @@ def check_folder(out: Path, mark: str, *, force: bool) -> None:
     """Refuse a target that could not, or must not, be replaced.
 
     Raises:
-        OutputError: no such parent folder; no folder; neither empty nor one of ours, by its file
-            `mark`; or one of ours without `force`.
+        OutputError: no such parent folder, or no folder.
+        RefusedError: neither empty nor one of ours, by its file `mark`; or ours without `force`.
     """
     if not out.parent.is_dir():
         raise OutputError(f"{out.parent} is not a folder", f"mkdir -p {out.parent}")
@@ -140,11 +140,11 @@ def check_folder(out: Path, mark: str, *, force: bool) -> None:
     if not any(out.iterdir()):
         return
     if not (out / mark).is_file():
-        raise OutputError(
+        raise RefusedError(
             f"{out} is not a tree that ksbuild made", "give --out the name of a new folder"
         )
     if not force:
-        raise OutputError(f"{out} is there already", "add --force to replace it")
+        raise RefusedError(f"{out} is there already", "add --force to replace it")
 
 
 @contextlib.contextmanager
@@ -164,7 +164,7 @@ def replacing_folder(
         reuse: the older `out` has files of the same source.
 
     Raises:
-        OutputError: as `check_folder`; it cannot be written, or the disk is full.
+        OutputError, RefusedError: as `check_folder`; it cannot be written, or the disk is full.
     """
     check_folder(out, mark, force=force)
     part = out.with_name(out.name + ".part")
