@@ -16,6 +16,7 @@ from builder.profile.load import load
 from builder.profile.model import Profile
 from builder.resources import templates
 from tests.builder.conftest import planned
+from tests.builder.server import Server, refused, sfdisk
 from tests.builder.test_bootmenu import early_network
 
 URL = "http://10.0.0.5"
@@ -223,3 +224,25 @@ def test_the_pool_is_in_one_of_the_networks(example: Plan) -> None:
     assert netboot.pool_network(SITE, hosts) is None
     outside = dataclasses.replace(SITE, pool=("10.0.3.250", "10.0.4.2"))
     assert netboot.pool_network(outside, hosts) is None
+
+
+def test_pre_knows_its_server_and_leaves_an_installed_one_alone(
+    server: Server, example: Plan
+) -> None:
+    """As from a medium, and no disc is ejected: what lies in a drive is somebody's own."""
+    over = planned(example.profile, dvd=True, served=URL)
+    server.cmdline = f"inst.ks={URL}/pairs/00014/justinian.ks rd.neednet=1"
+    image = server.add_disk("sda", 950)
+    assert server.run(over.kickstarts["justinian"]).success
+    refused(server.run(over.kickstarts["julius"]), "this server is not known")
+    sfdisk(image, "--part-label", "5", "ks-root")
+    hook = server.root / "run/initramfs/usr/lib/dracut/hooks/shutdown/99anaconda-eject.sh"
+    hook.parent.mkdir(parents=True)
+    (server.root / "dev/sr0").touch()
+    (server.root / "dev/disk/by-label").mkdir()
+    (server.root / "dev/disk/by-label/DVD").symlink_to("../../sr0")
+    said = refused(server.run(over.kickstarts["justinian"]), "carries justinian of this pair")
+    assert "ksbuild.reinstall=00014-justinian" in said
+    assert not hook.exists()
+    server.cmdline += " ksbuild.reinstall=00014-justinian"
+    assert server.run(over.kickstarts["justinian"]).success
