@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Firmware = Literal["bios", "uefi"]
+Firmware = Literal["bios", "uefi", "secure"]
 Attachment = Literal["cd", "usb", "disk"]
 
 _OVMF = Path("/usr/share/OVMF")
@@ -121,7 +121,7 @@ def boot_over(
         tap: interface that the card is plugged into.
         mac: the card's.
         folder: for the console's output and the firmware's variables.
-        firmware: SeaBIOS or OVMF.
+        firmware: SeaBIOS, OVMF, or OVMF with Secure Boot and Microsoft's keys.
         enter: command that runs another one where the tap is.
         ipxe: the card has iPXE; SeaBIOS starts from no other, OVMF has PXE of its own.
         http: OVMF's own has HTTP Boot alone.
@@ -185,10 +185,13 @@ def _firmware(firmware: Firmware, folder: Path) -> list[str]:
     if firmware == "bios":
         return ["-machine", "pc"]
     variables = folder / "variables.fd"
-    shutil.copyfile(_OVMF / "OVMF_VARS_4M.fd", variables)
-    code = _OVMF / "OVMF_CODE_4M.fd"
+    secure = firmware == "secure"
+    shutil.copyfile(_OVMF / f"OVMF_VARS_4M{'.ms' * secure}.fd", variables)
+    code = _OVMF / f"OVMF_CODE_4M{'.secboot' * secure}.fd"
     return [
-        *("-machine", "q35"),
+        # Only the firmware's own code, in system management mode, may write to its variables.
+        *("-machine", "q35,smm=on" if secure else "q35"),
+        *(("-global", "driver=cfi.pflash01,property=secure,value=on") if secure else ()),
         *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
         *("-drive", f"if=pflash,format=raw,unit=1,file={variables}"),
     ]
