@@ -129,11 +129,16 @@ def write_source(
 
 
 def write_loaders(staging: Staging, found: Mapping[str, bytes], when: int) -> None:
-    """Put the loaders into tftp/, and those that UEFI HTTP Boot asks for into http/."""
+    """Put the loaders into tftp/, and those that UEFI HTTP Boot asks for into http/.
+
+    Where a DHCP server names shim in option 67 alone, shim sees no folder (its netboot.c) and asks
+    for GRUB in the root.
+    """
     for path, content in found.items():
         staging.put(f"{TFTP}/{path}", content, when)
         if path.startswith("EFI/"):
             staging.link(f"{HTTP}/{path}", f"{TFTP}/{path}")
+    staging.link(f"{TFTP}/grubx64.efi", f"{TFTP}/EFI/BOOT/grubx64.efi")
 
 
 def need_room(folder: Path, free: int, needed: int) -> None:
