@@ -84,6 +84,10 @@ class Rack:
         said = (self.folder / "access.log").read_text()
         return re.findall(r'^(\S+) .*?"(?:GET|HEAD) (\S+) .*?" (\d+)', said, re.MULTILINE)
 
+    def sent(self) -> list[str]:
+        """The files that dnsmasq sent by TFTP, as they lie on the disk."""
+        return re.findall(r"sent (\S+) to ", (self.folder / "dnsmasq.log").read_text())
+
     def asks(self, url: str) -> int:
         """The status that the server's own address, which is no node's, is answered with."""
         argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", url]
@@ -120,14 +124,11 @@ def rack(tree: Path, folder: Path, *, beside: bool = False) -> Iterator[Rack]:
         yield Rack(lab, folder)
 
 
-# Another machine on the network, which gives addresses and names no file to start. That it names
-# the TFTP server is for Debian's GRUB, which looks for one nowhere else; EL9's asks the proxy's
-# answer (grub-core/net/drivers/efi/efinet.c of github.com/rhboot/grub2, fedora-34).
+# Another machine on the network, which knows nothing of all this: addresses, and no more.
 _ELSEWHERE = """
 ip address add 10.0.0.1/22 dev elsewhere; ip link set elsewhere up
 exec dnsmasq --no-daemon --conf-file=/dev/null --port=0 --dhcp-range=10.0.0.100,10.0.0.199,1h \\
-  --dhcp-leasefile="$1" --dhcp-option=option:router,10.0.0.1 --bind-dynamic \\
-  --dhcp-boot=,,10.0.0.5
+  --dhcp-leasefile="$1" --dhcp-option=option:router,10.0.0.1 --bind-dynamic
 """
 
 
