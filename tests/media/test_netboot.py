@@ -9,17 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from builder.demo.packages import fetch, unpack
 from builder.profile.model import NodeSection
 from tests.media.qemu import Firmware, Machine
 from tests.media.rack import POOL, URL, Rack, nodes, rack, write_profile, write_tree
-from tests.media.sources import ROOT
 
 pytestmark = pytest.mark.qemu
-SIGNED = {
-    "BOOTX64.EFI": "usr/lib/shim/shimx64.efi.signed",
-    "grubx64.efi": "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed",
-}
 STRANGER = "52:54:00:00:00:99"
 
 
@@ -182,36 +176,3 @@ def test_uefi_http_boot(tree: Path, node: NodeSection, tmp_path: Path) -> None:
         machine.wait_for("Welcome to GRUB!", 200)
         address = node.uplink.address.split("/")[0]
         assert set(there.requests()) == {(address, "/EFI/BOOT/BOOTX64.EFI", "200")}
-
-
-@pytest.fixture
-def signed(tree: Path, tmp_path: Path) -> Path:
-    """A shim, a GRUB and a kernel that are signed as EL9's are: Debian's stand in for them.
-
-    Their names are the tree's; Debian's GRUB looks for its menu in /grub. Nothing is installed, as
-    that would meddle with how this machine starts.
-    """
-    debs = fetch(("shim-signed", "grub-efi-amd64-signed"), ROOT / "build/signed-cache", print)
-    unpack((debs["shim-signed"], debs["grub-efi-amd64-signed"]), tmp_path / "debs")
-    shutil.copytree(tree, tmp_path / "signed", copy_function=os.link)
-    folder = tmp_path / "signed/tftp/EFI/BOOT"
-    for name, path in SIGNED.items():
-        (folder / name).unlink()
-        shutil.copyfile(tmp_path / "debs" / path, folder / name)
-    (tmp_path / "signed/tftp/grub").symlink_to("EFI/BOOT")
-    settings = tmp_path / "signed/dnsmasq.conf"
-    text = settings.read_text().replace(str(tree), str(tmp_path / "signed"))
-    settings.unlink()
-    settings.write_text(text)
-    return tmp_path / "signed"
-
-
-@pytest.mark.slow
-def test_secure_boot_holds(signed: Path, node: NodeSection, tmp_path: Path) -> None:
-    with (
-        rack(signed, tmp_path / "rack") as there,
-        there.start(node.uplink.ports[0], "secure") as machine,
-    ):
-        install(machine)
-        assert_found(there, machine, node, signed)
-        assert "secureboot: Secure boot enabled" in machine.output()
