@@ -1,11 +1,14 @@
 """Where kickstarts/ and profiles/ lie: inside the installed package, or beside it in a checkout."""
 
+import functools
 import shlex
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 import jinja2
+
+from builder.plan.agent import archive
 
 
 def folder(name: str) -> Path:
@@ -17,8 +20,12 @@ def folder(name: str) -> Path:
     raise FileNotFoundError(f"{name}/ is neither in nor beside {package}: install ksbuild anew")
 
 
+@functools.cache
 def templates() -> jinja2.Environment:
-    """The kickstart and boot menu templates; an unknown variable in one is an error."""
+    """The kickstart and boot menu templates; an unknown variable in one is an error.
+
+    Read and compiled once: that takes longer than all that is rendered from them.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder("kickstarts")),
         undefined=jinja2.StrictUndefined,
@@ -30,6 +37,12 @@ def templates() -> jinja2.Environment:
     # pykickstart splits lines with shlex, so one quoting serves kickstart arguments and shell.
     environment.filters["ks"] = environment.filters["sh"] = shlex.quote
     return environment
+
+
+@functools.cache
+def agent_archive() -> bytes:
+    """The agent as a node runs it, packed once for all pairs of a run."""
+    return archive(agent_sources())
 
 
 def agent_sources() -> dict[str, bytes]:

@@ -15,7 +15,18 @@ BUILDER_MAY_TAKE = {"firstboot.node", "firstboot.render", "firstboot.seed", "fir
 # What a pure module may import; anything else could touch a file, the clock or the network.
 PURE_MODULES = {
     *("base64", "collections", "dataclasses", "enum", "hashlib", "io", "ipaddress", "json", "math"),
-    *("re", "shlex", "typing", "uuid", "warnings", "xml", "zipfile", "jinja2", "pykickstart"),
+    *(
+        "functools",
+        "re",
+        "shlex",
+        "typing",
+        "uuid",
+        "warnings",
+        "xml",
+        "zipfile",
+        "jinja2",
+        "pykickstart",
+    ),
 }
 PURE_OURS = (
     "builder.errors",
@@ -24,7 +35,13 @@ PURE_OURS = (
     "firstboot.node",
     "firstboot.render",
 )
-PURE_NAMES = {"firstboot", "firstboot.VERSION", "firstboot.configfile", "firstboot.sequence"}
+PURE_NAMES = {
+    "functools",
+    "firstboot",
+    "firstboot.VERSION",
+    "firstboot.configfile",
+    "firstboot.sequence",
+}
 PROGRAM_CALLS = re.compile(r"^(system|popen|fork|exec\w*|spawn\w*|posix_spawn\w*)$")
 PURE = [p for p in (*BUILDER, *AGENT) if {"plan", "render"} & set(p.relative_to(ROOT).parts[:-1])]
 

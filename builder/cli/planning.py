@@ -30,26 +30,28 @@ class Prepared:
     registration: "Registration | None"
     ticket: "Ticket | None" = None
 
-    def plan(self, *, extras: str = "", dvd: bool = False, network: bool = True) -> "Plan":
-        """The plan; `extras`, `dvd` and `network` as `builder.plan.plan` takes them.
+    def plan(
+        self, *, extras: str = "", dvd: bool = False, network: bool = True, served: str = ""
+    ) -> "Plan":
+        """The plan; `extras`, `dvd`, `network` and `served` as `builder.plan.plan` takes them.
 
         Raises KeysError when it is not the one that the ticket's pair lives by.
         """
         from builder.plan import plan
-        from builder.plan.agent import archive
-        from builder.resources import agent_sources, templates
+        from builder.resources import agent_archive, templates
         from firstboot import VERSION
 
         made = plan(
             self.profile,
             self.ticket.introduction if self.ticket else self.introduction(),
-            archive(agent_sources()),
+            agent_archive(),
             templates(),
             keys=self.keys,
             registration=self.registration,
             extras=extras,
             dvd=dvd,
             network=network,
+            served=served,
         )
         if self.ticket:
             self.ticket.check_plan(made.digest, VERSION)

@@ -40,11 +40,11 @@ PACKAGES = (
     "udev",
     "util-linux",
 )
-# What Fedora's gcdx64.efi carries and a menu on a medium can use.
+# What Fedora's gcdx64.efi carries and a menu on a medium, or over the network, can use.
 _GRUB_MODULES = """
-    all_video boot cat chain configfile echo efi_gop efi_uga fat font gfxterm gzio halt help iso9660
-    linux linuxefi loadenv ls minicmd normal part_gpt part_msdos probe reboot regexp search
-    search_fs_file search_fs_uuid search_label serial sleep test true
+    all_video boot cat chain configfile echo efi_gop efi_uga efinet fat font gfxterm gzio halt help
+    http iso9660 linux linuxefi loadenv ls minicmd net normal part_gpt part_msdos probe reboot
+    regexp search search_fs_file search_fs_uuid search_label serial sleep test tftp true
 """
 _SYSLINUX = ("ldlinux.c32", "libcom32.c32", "libutil.c32", "vesamenu.c32")
 _TREEINFO = f"""\

@@ -1,9 +1,12 @@
 #!/usr/bin/bash
 # Stands for the installer on a demonstration medium: it finds and reads the kickstart by the
-# address on the kernel's command line, as Anaconda's dracut does for hd:, and installs nothing.
+# address on the kernel's command line, as Anaconda's dracut does for hd: and http:, and installs
+# nothing.
 #
 # Kernel command line:
 #   inst.ks=hd:DEVICE[:PATH]   DEVICE is LABEL=..., UUID=... or a device; PATH defaults to /ks.cfg
+#   inst.ks=http://HOST[:PORT]/PATH
+#   ip=ADDRESS::GATEWAY:NETMASK::MAC-WITH-DASHES:none   the network for that
 #   ksbuild.demo=poweroff      power off when done, instead of a shell on screen and serial line
 export PATH=/usr/bin:/usr/sbin
 wait_s=60
@@ -65,12 +68,48 @@ device_path() { # dracut's disk_to_dev_path: blanks and slashes as udev escapes 
   esac
 }
 
+start_network() { # as ip= says; whichever of its ports is here
+  local word address gateway mask mac port
+  for word in $(</proc/cmdline); do
+    case $word in ip=*) ;; *) continue ;; esac
+    IFS=: read -r address _ gateway mask _ mac _ <<<"${word#ip=}"
+    for port in /sys/class/net/*; do
+      [ "$(<"$port/address")" = "${mac//-/:}" ] || continue
+      ip link set "${port##*/}" up
+      ip address add "$address/$mask" dev "${port##*/}"
+      ip route add default via "$gateway"
+    done
+  done
+}
+
+fetch_over_http() { # fetch_over_http URL: with bash alone
+  local place=${1#http://} host path status line tries=0
+  host=${place%%/*} path=/${place#*/}
+  case $host in *:*) ;; *) host=$host:80 ;; esac
+  start_network
+  # A switch, and a card under emulation, take their time until frames get through.
+  until { exec 3<>"/dev/tcp/${host%:*}/${host##*:}"; } 2>/dev/null; do
+    [ "$tries" -lt 20 ] || { say "$host does not answer" && return 1; }
+    sleep 1
+    tries=$((tries + 1))
+  done
+  printf 'GET %s HTTP/1.0\r\nHost: %s\r\n\r\n' "$path" "${host%:80}" >&3
+  read -r _ status _ <&3
+  while read -r line && [ "$line" != $'\r' ]; do :; done <&3
+  [ "$status" = 200 ] || { say "$1 answers $status" && return 1; }
+  cat <&3 >"$ks"
+}
+
 fetch_kickstart() { # fetch_kickstart ADDRESS: copy it to $ks, or say why not
   local rest device path waited=0
   case $1 in
     hd:*) rest=${1#hd:} ;;
+    http://*/*)
+      fetch_over_http "$1"
+      return
+      ;;
     '') say 'no inst.ks= on the command line' && return 1 ;;
-    *) say "this demonstration reads inst.ks=hd: only, not $1" && return 1 ;;
+    *) say "this demonstration reads inst.ks=hd: and http: only, not $1" && return 1 ;;
   esac
   device=$(device_path "${rest%%:*}")
   path=/ks.cfg

@@ -26,9 +26,9 @@ GRUB_CONFIG = "EFI/BOOT/grub.cfg"
 ISOLINUX_CONFIG = "isolinux/isolinux.cfg"
 # Not the medium's own label: on a stick, hd:LABEL= would find either of the two.
 EFI_LABEL = "KSB-ESP"
-_EFI_REQUIRED = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi")
+EFI_REQUIRED = ("EFI/BOOT/BOOTX64.EFI", "EFI/BOOT/grubx64.efi")
 # Secure Boot's key manager, and the font GRUB draws a graphical menu with.
-_EFI_OPTIONAL = ("EFI/BOOT/mmx64.efi", "EFI/BOOT/fonts/unicode.pf2")
+EFI_OPTIONAL = ("EFI/BOOT/mmx64.efi", "EFI/BOOT/fonts/unicode.pf2")
 _PLATFORM_EFI = 0xEF
 STAGE2 = "images/install.img"
 # Up to here isolinux.bin holds its own place on the medium (mkisofs(8)).
@@ -82,7 +82,7 @@ def write_boot_medium(
 
 
 def _copied(source: Source, *, stage2: bool) -> list[str]:
-    optional = [path for path in _EFI_OPTIONAL if source.has(path)]
+    optional = [path for path in EFI_OPTIONAL if source.has(path)]
     optional += [STAGE2] if stage2 else []
     return [path for path in REQUIRED if path != GRUB_CONFIG] + optional
 
@@ -100,7 +100,7 @@ def expected_bytes(
         SourceError: the source cannot be read.
     """
     copied = sum(source.stream(path).length for path in _copied(source, stage2=stage2))
-    loaders = sum(source.stream(path).length for path in _EFI_REQUIRED)
+    loaders = sum(source.stream(path).length for path in EFI_REQUIRED)
     # A block and a record for each.
     streamed = sum(file.size + 2560 for file in (extras or {}).values())
     return copied + 2 * loaders + sum(map(len, tree.values())) + streamed + 1024 * 1024
@@ -112,7 +112,7 @@ def efi_image(grub_config: bytes, source: Source) -> bytes:
     Firmware that ignores El Torito on a disk starts GRUB from this FAT, and GRUB then reads the
     menu beside it instead of the one on the ISO.
     """
-    paths = [*_EFI_REQUIRED, *(path for path in _EFI_OPTIONAL if source.has(path))]
+    paths = [*EFI_REQUIRED, *(path for path in EFI_OPTIONAL if source.has(path))]
     files = {path.upper(): source.read(path) for path in paths}
     files[GRUB_CONFIG.upper()] = grub_config
     serial = zlib.crc32(b"".join(content for _, content in sorted(files.items())))

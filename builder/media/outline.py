@@ -72,7 +72,7 @@ class _Outline(io.RawIOBase):
 
 def _hidden(image: Overlay) -> Iterator[tuple[int, int]]:
     """Where the records in folders of packages stand, in every tree: from byte, to byte."""
-    for root in _roots(image):
+    for root in roots(image):
         top = _folders(image, root)
         inner = [_folders(image, folder) for folder in top if _name(folder)[:8] in _VARIANTS]
         for folder in itertools.chain(top, *inner):
@@ -80,7 +80,7 @@ def _hidden(image: Overlay) -> Iterator[tuple[int, int]]:
                 yield from _content(image, folder)
 
 
-def _roots(image: Overlay) -> Iterator[Record]:
+def roots(image: Overlay) -> Iterator[Record]:
     """The root folder of each descriptor that has one (ECMA-119, 8.4.18 and 8.5.12)."""
     try:
         for block in range(_FIRST, _FIRST + _MOST_DESCRIPTORS):

@@ -1,6 +1,7 @@
 """A checked profile -> everything that will be on the medium. Pure: no files, clock or network."""
 
 import base64
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,8 @@ from firstboot.render import render as render_node
 class Plan:
     """What will happen: the pair, its digest, and the kickstarts.
 
-    `kickstarts` has one per node that is introduced; `either` serves them all, and `describe`
-    installs nothing.
+    `kickstarts` has one per node that is introduced; `either` serves them all on a medium ("" where
+    each node is served its own), and `describe` installs nothing.
     """
 
     profile: Profile
@@ -47,17 +48,19 @@ def plan(
     extras: str = "",
     dvd: bool = False,
     network: bool = True,
+    served: str = "",
 ) -> Plan:
     """Render the nodes' kickstarts. Raises KickstartError when pykickstart rejects one.
 
     `extras` is the folder on the medium with further packages. With `dvd` the installation tree is
     on it, too, and without `network` all packages are: what the profile says of other places for
-    them is left out.
+    them is left out. `served` is the address of the tree that takes the medium's place in a network
+    boot.
     """
     if dvd or not network:
-        profile = kickstart.from_dvd(profile, network=network)
+        profile = kickstart.from_dvd(profile, network=network, served=served)
     both = pair(profile)
-    blob = base64.encodebytes(agent).decode("ascii").rstrip("\n")
+    blob = _encoded(agent)
     introduced = [node for node in profile.node if node.name in introduction.leaves]
     nodes = {
         node.name: kickstart.NodePayload(
@@ -69,15 +72,22 @@ def plan(
     payload = kickstart.Payload(blob, nodes, keys, registration)
 
     def render(*sections: NodeSection) -> str:
-        return kickstart.render(templates, profile, sections, both, payload, extras=extras)
+        return kickstart.render(
+            templates, profile, sections, both, payload, extras=extras, served=served
+        )
 
     return Plan(
         profile,
         both,
         {node.name: render(node) for node in introduced},
-        render(*introduced),
+        "" if served else render(*introduced),
         kickstart.describe(templates, profile),
     )
+
+
+@functools.cache
+def _encoded(agent: bytes) -> str:
+    return base64.encodebytes(agent).decode("ascii").rstrip("\n")
 
 
 def tree(
@@ -89,12 +99,14 @@ def tree(
 ) -> dict[str, bytes]:
     """Path -> bytes of all that ksbuild puts on a medium; every kind of medium comes from it.
 
-    A medium for one node holds nothing of the other's introduction: ks.cfg is that node's own.
-    Packages are not in it; `extras` is what the manifest says of them.
+    A medium for one node holds nothing of the other's introduction: ks.cfg is that node's own. Over
+    the network there is none: each server is told its own kickstart's name, by its MAC. Packages
+    are not in it; `extras` is what the manifest says of them.
     """
     own = {name: text for name, text in plan.kickstarts.items() if medium.installs(name)}
     files = {f"{name}.ks": text for name, text in own.items()}
-    files |= {"ks.cfg": plan.either if medium.node is None else own[medium.node]}
+    if medium.served is None:
+        files |= {"ks.cfg": plan.either if medium.node is None else own[medium.node]}
     files |= {"describe.cfg": plan.describe}
     files |= bootmenu.render(templates, plan.profile, medium) if medium.menus else {}
     encoded = {path: text.encode() for path, text in sorted(files.items())}

@@ -79,13 +79,15 @@ def render(
     payload: Payload,
     *,
     extras: str = "",
+    served: str = "",
 ) -> str:
     """The kickstart for whichever of `nodes` it is started on.
 
-    `extras` is the folder on the medium with further packages, if there is one. Raises
-    KickstartError when the installer would not take it.
+    `extras` is the folder on the medium with further packages, if there is one, and `served` the
+    address of the tree that takes a medium's place. Raises KickstartError when the installer would
+    not take it.
     """
-    wanted = packages(profile)
+    wanted, tree = packages(profile), served or MEDIUM_TREE
     text = templates.get_template("node.ks.j2").render(
         profile=profile,
         nodes=nodes,
@@ -101,15 +103,17 @@ def render(
         gpt_bytes=lambda node, name: UUID(partition_uuid(pair.id, node.name, name)).bytes_le.hex(),
         packages=wanted,
         languages=languages(profile.install.language),
-        medium_tree=MEDIUM_TREE,
-        web_repositories=web_repositories(profile),
+        medium_tree=tree,
+        served=served,
+        # What the kickstart itself came from answers.
+        web_repositories=[url for url in web_repositories(profile) if url != served],
         subscribed=subscribed(profile),
         keys_of=lambda repository: keys_of(repository, payload.keys),
         payload=payload,
         extras=extras,
     )
     repositories = {each.name: each.url or "" for each in profile.install.repositories}
-    repositories |= {extras: f"{MEDIUM_TREE}/{extras}"} if extras else {}
+    repositories |= {extras: f"{tree}/{extras}"} if extras else {}
     readback.check(text, profile, nodes, set(wanted), repositories)
     return text
 
@@ -117,7 +121,7 @@ def render(
 def describe(templates: jinja2.Environment, profile: Profile) -> str:
     """The kickstart that describes a server and installs nothing."""
     text = templates.get_template("describe.ks.j2").render(profile=profile)
-    readback.parse(text)
+    readback.parse(text, frozenset())
     return text
 
 
@@ -126,13 +130,15 @@ def languages(locale: str) -> str:
     return re.split(r"[.@]", locale)[0]
 
 
-def from_dvd(profile: Profile, *, network: bool) -> Profile:
+def from_dvd(profile: Profile, *, network: bool, served: str = "") -> Profile:
     """The profile for a medium that brings its own tree: install.url is for those without.
 
-    Without `network` the medium has all packages, and nothing else is asked for any.
+    Without `network` the medium has all packages, and nothing else is asked for any. The tree's
+    address takes the place of install.url where it is `served`.
     """
     repositories = profile.install.repositories if network else []
-    install = profile.install.model_copy(update={"url": None, "repositories": repositories})
+    update = {"url": served or None, "repositories": repositories}
+    install = profile.install.model_copy(update=update)
     return profile.model_copy(update={"install": install})
 
 

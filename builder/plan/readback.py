@@ -3,6 +3,7 @@
 What Anaconda would do is what pykickstart reads, not what the template was meant to say.
 """
 
+import functools
 import ipaddress
 import re
 import shlex
@@ -20,6 +21,8 @@ from builder.plan.disk import os_partitions
 from builder.profile.model import NodeSection, Profile
 
 # Those that `url` asks for (pykickstart, commands/method.py).
+# Around what %post unpacks (kickstarts/parts/agent.sh.j2).
+_AGENT, _AGENT_END = "<<'KSBUILD_AGENT'", "\nKSBUILD_AGENT\n"
 _METHODS = {"method", *commandMap[RHEL9]["method"]._methods}
 # What `check` looks at though the text may not name it.
 _COMPARED = frozenset({"repo", "rootpw", "sshkey", "timesource", "user"})
@@ -42,7 +45,7 @@ def parse(text: str, always: Set[str] = _COMPARED) -> Any:
     names = {*re.findall(r"^\s*([a-z0-9]+)", text, re.MULTILINE), *always}
     names |= _METHODS if names & _METHODS else set()
     handler = returnClassForVersion(RHEL9)(
-        mapping={name: kind for name, kind in commandMap[RHEL9].items() if name in names},
+        mapping={n: _quick(kind) for n, kind in commandMap[RHEL9].items() if n in names},
         dataMapping=dataMap[RHEL9],
     )
     # Files that %pre writes are not there yet; what stands in them is checked where it is written.
@@ -58,6 +61,23 @@ def parse(text: str, always: Set[str] = _COMPARED) -> Any:
     return handler
 
 
+@functools.cache
+def _quick(kind: Any) -> Any:
+    """The command, with the parser of its options made once instead of for each kickstart.
+
+    That parser keeps nothing of a line but its number (pykickstart, options.py), and takes most of
+    the time of reading one. Of what ksbuild writes none has a callback into the command itself.
+    """
+    made: list[Any] = []
+
+    def parser(self: Any) -> Any:
+        if not made:
+            made.append(kind._getParser(self))
+        return made[0]
+
+    return type(kind.__name__, (kind,), {"_getParser": parser})
+
+
 def check(
     text: str,
     profile: Profile,
@@ -70,6 +90,7 @@ def check(
     `repositories` are name -> address. Raises KickstartError naming what differs, never a value
     that could be secret.
     """
+    text = _without_agent(text)
     handler, servers = parse(text), list(profile.time.servers)
     for what, said, meant in (
         *_access(handler, profile),
@@ -79,12 +100,18 @@ def check(
         ("keyboard", handler.keyboard.keyboard, profile.install.keyboard),
         ("time zone", (handler.timezone.timezone, handler.timezone.isUtc), _zone(profile)),
         ("time servers", [t.ntp_server for t in handler.timesource.timesource_list], servers),
-        ("network lines", _networks(text), [_network(node) for node in nodes]),
+        ("network lines", _networks(text, handler), [_network(node) for node in nodes]),
         ("number of %pre", [script.type for script in handler.scripts].count(0), 1),
         *_disk(text, profile),
     ):
         if said != meant:
             raise KickstartError(f"the kickstart's {what} are not what the profile says")
+
+
+def _without_agent(text: str) -> str:
+    """The text without the agent: thousands of lines of base64, in which there is no %."""
+    before, mark, rest = text.partition(_AGENT)
+    return before + mark + "".join(rest.partition(_AGENT_END)[1:])
 
 
 def _access(handler: Any, profile: Profile) -> list[tuple[str, object, object]]:
@@ -123,16 +150,23 @@ def _zone(profile: Profile) -> tuple[str, bool]:
     return profile.time.zone, True
 
 
-def _networks(text: str) -> list[tuple[str, str, str]]:
+def _networks(text: str, handler: Any) -> list[tuple[str, str, str]]:
     """Each network line, be it in the file or in %pre."""
-    written = re.findall(r"^network .*|(?<=line=')network [^']*", text, re.MULTILINE)
-    lines = parse("\n".join(written), {"network"}).network.network
+    lines = list(handler.network.network) if re.search(r"^network ", text, re.MULTILINE) else []
+    if written := re.findall(r"(?<=line=')network [^']*", text):
+        lines += parse("\n".join(written), frozenset({"network"})).network.network
     return [(line.hostname, line.device, line.ip) for line in lines]
 
 
 def _network(node: NodeSection) -> tuple[str, str, str]:
     address = str(ipaddress.IPv4Interface(node.uplink.address).ip)
     return node.name, node.uplink.ports[0], address
+
+
+@functools.cache
+def _alike(text: str) -> Any:
+    """The few lines on the disk, the same for most nodes; nobody changes what is returned."""
+    return parse(text, frozenset())
 
 
 def _disk(text: str, profile: Profile) -> list[tuple[str, object, object]]:
@@ -144,7 +178,7 @@ def _disk(text: str, profile: Profile) -> list[tuple[str, object, object]]:
     if lines is None or append is None:
         raise KickstartError("the kickstart does not tell Anaconda of the disk")
     told = re.sub(r"\$\{at\[(\w+)\]\}", r"\1", lines[1]).replace("$disk", "disk")
-    handler = parse(told.replace("$append", "".join(shlex.split(append[1]))), set())
+    handler = _alike(told.replace("$append", "".join(shlex.split(append[1]))))
     mounts = [(p.onPart, p.mountpoint, p.fstype, p.format) for p in handler.partition.partitions]
     return [
         ("partitions", made, [(str(p.start), str(p.size)) for p in planned]),

@@ -107,6 +107,30 @@ def test_the_small_handler_is_the_whole_one(profile: Profile) -> None:
     small = readback.parse(text)
     assert len(small.commands) < len(whole.commands) / 2
     for name, command in small.commands.items():
-        assert type(command) is commandMap[RHEL9][name]
+        assert isinstance(command, commandMap[RHEL9][name])
         assert str(command) == str(whole.commands[name])
     assert str(small.packages) == str(whole.packages)
+
+
+def test_nothing_of_one_kickstart_is_left_for_the_next() -> None:
+    """Parsers of options are made once; the first text uses options that the second does not."""
+    first = """\
+network --device=aa --bootproto=static --ip=10.0.0.1 --netmask=255.0.0.0 --vlanid=5
+user --name=one --groups=a,b --lock
+repo --name=x --baseurl=http://x.invalid/ --proxy=http://proxy.invalid/
+bootloader --append="one two"
+"""
+    second = "network --device=bb --bootproto=dhcp\nuser --name=two\n"
+    second += "repo --name=y --baseurl=http://y.invalid/\nbootloader --location=mbr\n"
+    readback.parse(first)
+    read = readback.parse(second)
+    whole = returnClassForVersion(RHEL9)()
+    KickstartParser(whole, missingIncludeIsFatal=False).readKickstartFromString(second)
+    for name, command in read.commands.items():
+        assert str(command) == str(whole.commands[name])
+        theirs = {k: v for k, v in vars(whole.commands[name]).items() if isinstance(v, str | bool)}
+        assert {k: v for k, v in vars(command).items() if k in theirs} == theirs
+    for number in (3, 1):
+        text = "\n" * number + "user --nonsense\n"
+        with pytest.raises(KickstartError, match=f"line {number + 1}|on line {number + 1}"):
+            readback.parse(text)

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from builder.plan import node_files, tree
+from builder.plan import netboot, node_files, tree
 from builder.plan.bootmenu import Medium
+from builder.profile.load import load
 from builder.resources import templates
-from tests.builder.conftest import plan_of
+from tests.builder.conftest import plan_of, planned
 
 GOLDEN = Path(__file__).parent
 MEDIUM = Medium("KSBUILD", False, "linuxefi", "initrdefi")
+SITE = netboot.Site("http://192.0.2.10/ksbuild", "/srv/ksbuild", False, True)
 
 
 def rendered(profile: Path) -> dict[str, str]:
@@ -20,9 +22,21 @@ def rendered(profile: Path) -> dict[str, str]:
     return files | node_files(plan)
 
 
-@pytest.mark.parametrize("name", ["example", "lab"])
+def served(profile: Path) -> dict[str, str]:
+    """Path -> text of the tree for network boot from a DVD, beside another DHCP server."""
+    plan = planned(load(profile).profile, dvd=True, served=SITE.url)
+    place = netboot.served(SITE.url, plan.pair.name)
+    medium = Medium(netboot.LABEL, False, "linuxefi", "initrdefi", True, True, False, None, place)
+    files = netboot.pair_files(plan, medium, SITE, templates())
+    files |= netboot.site_files(SITE, netboot.hosts(plan.profile, medium), templates())
+    return {path: content.decode() for path, content in files.items()}
+
+
+@pytest.mark.parametrize("name", ["example", "lab", "example-pxe"])
 def test_golden(root: Path, name: str, regenerate: bool) -> None:
-    files, folder = rendered(root / f"profiles/{name}.toml"), GOLDEN / name
+    profile = root / f"profiles/{name.removesuffix('-pxe')}.toml"
+    files = served(profile) if name.endswith("-pxe") else rendered(profile)
+    folder = GOLDEN / name
     present = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
     if regenerate:
         for stale in present.keys() - files.keys():

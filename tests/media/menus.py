@@ -49,6 +49,7 @@ def render(template: str, source: Source, default: str | None, **changes: object
         "grub_linux": source.grub_linux,
         "grub_initrd": source.grub_initrd,
         "volume_id": VOLUME_ID,
+        "images": "/images/pxeboot",
         "local": "local_disk",
         "installed_mark": "/EFI/ksbuild/pair",
     }

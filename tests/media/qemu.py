@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-Firmware = Literal["bios", "uefi"]
+Firmware = Literal["bios", "uefi", "secure"]
 Attachment = Literal["cd", "usb", "disk"]
 
 _OVMF = Path("/usr/share/OVMF")
@@ -100,6 +100,54 @@ def boot(
         *_disks(disks),
         *_cards(macs),
     ]
+    with _running(argv, folder) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def boot_over(
+    tap: str,
+    mac: str,
+    folder: Path,
+    *,
+    firmware: Firmware,
+    enter: Sequence[str],
+    ipxe: bool,
+    http: bool,
+) -> Iterator[Machine]:
+    """Boot a machine without any disk from the network behind `tap`; a restart ends it.
+
+    Args:
+        tap: interface that the card is plugged into.
+        mac: the card's.
+        folder: for the console's output and the firmware's variables.
+        firmware: SeaBIOS, OVMF, or OVMF with Secure Boot and Microsoft's keys.
+        enter: command that runs another one where the tap is.
+        ipxe: the card has iPXE; SeaBIOS starts from no other, OVMF has PXE of its own.
+        http: OVMF's own has HTTP Boot alone.
+    """
+    card = f"virtio-net-pci,netdev=lan,mac={mac},bootindex=0" + ("" if ipxe else ",romfile=")
+    knob = "name=opt/org.tianocore/IPv{}PXESupport,string=n"
+    argv = [
+        *enter,
+        *("qemu-system-x86_64", "-accel", "tcg", "-m", "1024", "-nodefaults", "-no-reboot"),
+        *("-cpu", "qemu64,+svm", "-display", "none", "-vga", "std", "-serial", "stdio"),
+        *_firmware(firmware, folder),
+        # SeaBIOS shows on the serial line what iPXE and PXELINUX write on the screen.
+        *(("-machine", "pc,graphics=off") if firmware == "bios" else ()),
+        # Without random numbers OVMF of 2022 and later starts nothing from the network.
+        *("-object", "rng-random,id=random,filename=/dev/urandom"),
+        *("-device", "virtio-rng-pci,rng=random"),
+        *("-netdev", f"tap,id=lan,ifname={tap},script=no,downscript=no"),
+        *("-device", card),
+        *(("-fw_cfg", knob.format(4), "-fw_cfg", knob.format(6)) if http else ()),
+    ]
+    with _running(argv, folder) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def _running(argv: Sequence[str], folder: Path) -> Iterator[Machine]:
     console = folder / "console"
     with (
         console.open("wb") as out,
@@ -137,10 +185,13 @@ def _firmware(firmware: Firmware, folder: Path) -> list[str]:
     if firmware == "bios":
         return ["-machine", "pc"]
     variables = folder / "variables.fd"
-    shutil.copyfile(_OVMF / "OVMF_VARS_4M.fd", variables)
-    code = _OVMF / "OVMF_CODE_4M.fd"
+    secure = firmware == "secure"
+    shutil.copyfile(_OVMF / f"OVMF_VARS_4M{'.ms' * secure}.fd", variables)
+    code = _OVMF / f"OVMF_CODE_4M{'.secboot' * secure}.fd"
     return [
-        *("-machine", "q35"),
+        # Only the firmware's own code, in system management mode, may write to its variables.
+        *("-machine", "q35,smm=on" if secure else "q35"),
+        *(("-global", "driver=cfi.pflash01,property=secure,value=on") if secure else ()),
         *("-drive", f"if=pflash,format=raw,unit=0,readonly=on,file={code}"),
         *("-drive", f"if=pflash,format=raw,unit=1,file={variables}"),
     ]

@@ -144,6 +144,13 @@ class Lab:
         self._ip("link", "set", tap.name, "master", _LAN, "up")
         return tap
 
+    def veth(self, name: str, pid: int) -> str:
+        """Plug the network namespace of process `pid` in, where the end is called `name`."""
+        port = f"port{pid}"
+        self._ip("link", "add", port, "type", "veth", "peer", "name", name, "netns", str(pid))
+        self._ip("link", "set", port, "master", _LAN, "up")
+        return port
+
     def unplug(self, tap: Tap) -> None:
         """Take a port out of the local network, until plug()."""
         self._ip("link", "set", tap.name, "nomaster")

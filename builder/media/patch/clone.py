@@ -55,7 +55,7 @@ def clone(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | 
 
 def _copy(patch: Patch, out: BinaryIO, md5: IsoMd5 | None, progress: Progress | None) -> How:
     _need_room(Path(out.name).parent, patch.placed_bytes)
-    if _reflink(patch.overlay.descriptor, out.fileno()):
+    if reflink(patch.overlay.descriptor, out.fileno()):
         return "reflink"
     _need_room(Path(out.name).parent, patch.size)
     with _past_the_cache(out) as direct:
@@ -73,7 +73,8 @@ def _need_room(folder: Path, size: int) -> None:
         )
 
 
-def _reflink(source: int, target: int) -> bool:
+def reflink(source: int, target: int) -> bool:
+    """Let `target` share `source`'s blocks; False where that cannot be (both are descriptors)."""
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError as error:
