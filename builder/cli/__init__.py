@@ -10,6 +10,7 @@ from builder.cli.iso import iso
 from builder.cli.keys import hash_password, keys
 from builder.cli.outcome import Commands
 from builder.cli.plan import plan, render
+from builder.cli.serve import reinstall, serve
 from builder.cli.trial import trial
 from builder.cli.validate import explain, schema, validate
 
@@ -32,6 +33,8 @@ main.add_command(plan)
 main.add_command(render)
 main.add_command(iso)
 main.add_command(inspect)
+main.add_command(serve)
+main.add_command(reinstall)
 main.add_command(keys)
 main.add_command(hash_password)
 main.add_command(doctor)

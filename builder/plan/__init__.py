@@ -10,6 +10,7 @@ import jinja2
 from builder.plan import bootmenu, kickstart, manifest
 from builder.plan.bootmenu import Medium
 from builder.plan.pair import pair
+from builder.plan.tokens import Progress
 from builder.plan.trust import Introduction
 from builder.profile.model import NodeSection, Profile
 from firstboot.node import SCHEMA, Identity, Pair, plan_digest, to_json
@@ -47,12 +48,13 @@ def plan(
     extras: str = "",
     dvd: bool = False,
     network: bool = True,
+    progress: Progress | None = None,
 ) -> Plan:
     """Render the nodes' kickstarts. Raises KickstartError when pykickstart rejects one.
 
     `extras` is the folder on the medium with further packages. With `dvd` the installation tree is
     on it, too, and without `network` all packages are: what the profile says of other places for
-    them is left out.
+    them is left out. With `progress` the nodes tell how far they are.
     """
     if dvd or not network:
         profile = kickstart.from_dvd(profile, network=network)
@@ -66,7 +68,7 @@ def plan(
         )
         for node in introduced
     }
-    payload = kickstart.Payload(blob, nodes, keys, registration)
+    payload = kickstart.Payload(blob, nodes, keys, registration, progress)
 
     def render(*sections: NodeSection) -> str:
         return kickstart.render(templates, profile, sections, both, payload, extras=extras)

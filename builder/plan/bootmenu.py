@@ -110,25 +110,26 @@ def _entry(
         f"inst.ks={on_medium}:/{kickstart}",
         f"inst.stage2={stage2}",
         "inst.nosave=input_ks,output_ks",
-        *_network(profile, nodes),
+        *network(profile, nodes),
         *profile.install.kernel_arguments,
     ]
     return Entry(name, title, " ".join(arguments))
 
 
-def _network(profile: Profile, nodes: tuple[NodeSection, ...]) -> Iterator[str]:
+def network(profile: Profile, nodes: tuple[NodeSection, ...]) -> Iterator[str]:
     """The uplink for dracut, so that it is up before %pre asks the repositories.
 
     Of several, NetworkManager uses the one whose port is there; it takes a MAC with dashes for an
     interface (nm-initrd-generator), but not for what a VLAN lies on: that port gets a name.
     Anaconda calls the VLAN of the kickstart's line the same (its modules/network/kickstart.py).
-    Nothing waits for a network that nothing is fetched from.
+    Nothing waits for a network that nothing is fetched from; progress is told if it is there.
     """
     install, vlan = profile.install, profile.uplink.vlan
     fetched = install.url or install.repositories or install.registration_file
-    if profile.pair.platform != "el9" or not fetched:
+    if profile.pair.platform != "el9" or not (fetched or profile.progress.url):
         return
-    yield "rd.neednet=1"
+    if fetched:
+        yield "rd.neednet=1"
     for number, node in enumerate(profile.node, start=1):
         if node not in nodes:
             continue
