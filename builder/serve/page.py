@@ -53,7 +53,7 @@ def _pair_row(pair: str, name: str, ways: Sequence[Way], now: float) -> Iterator
     for number, way in enumerate(ways):
         link = f'<th scope="rowgroup" rowspan="{len(ways)}"><a href="pair/{escape(pair)}">'
         head = f"{link}{escape(name)}</a></th>" if number == 0 else ""
-        anchor = f"{_id(way.node)}-of-{escape(pair)}"
+        anchor = f"{_id(way.node)}_{escape(pair)}"
         yield (
             f'<tr id="{anchor}" class="{_class(way)}" data-live data-say="{_spoken(way)}">{head}'
             f"<td>{escape(way.node)}</td><td>{escape(_headline(way))}{_ago(way, now)}</td>"
@@ -84,13 +84,13 @@ def _document(title: str, body: Sequence[str], *, base: str, finished: bool) -> 
 
 def _node(way: Way, now: float) -> Iterator[str]:
     anchor, total = _id(way.node), len(way.rows)
-    yield f'<section id="{anchor}" aria-labelledby="{anchor}-name">'
-    yield f'<h2 id="{anchor}-name">{escape(way.node)}</h2>'
-    yield f'<div id="{anchor}-now" class="now {_class(way)}" data-live data-say="{_spoken(way)}">'
+    yield f'<section id="{anchor}" aria-labelledby="{anchor}_name">'
+    yield f'<h2 id="{anchor}_name">{escape(way.node)}</h2>'
+    yield f'<div id="{anchor}_now" class="now {_class(way)}" data-live data-say="{_spoken(way)}">'
     yield f"<p><strong>{escape(_headline(way))}</strong>{_ago(way, now)}</p>"
     yield f'<progress max="{total}" value="{way.passed}" aria-hidden="true"></progress>'
     yield f"<p>{way.passed} of {total} stages behind it</p></div>"
-    yield f'<div id="{anchor}-stopped" data-live>'
+    yield f'<div id="{anchor}_stopped" data-live>'
     for row in way.stopped:
         yield from _problem(row)
     yield "</div><ol>"
@@ -109,7 +109,7 @@ def _problem(row: Row) -> Iterator[str]:
 
 def _row(anchor: str, row: Row) -> Iterator[str]:
     mark = f'<span class="mark" aria-hidden="true">{_MARKS[row.state]}</span>'
-    yield f'<li id="{anchor}-{row.name}" class="{row.state}" data-live>{mark}'
+    yield f'<li id="{anchor}_{row.name}" class="{row.state}" data-live>{mark}'
     yield f'<span class="title">{escape(row.title)}</span> '
     yield f'<span class="state">{WORDS[row.state]}</span>{_when(row)}'
     if row.percent is not None:
@@ -161,8 +161,8 @@ def _ago(way: Way, now: float) -> str:
 
 
 def _id(node: str) -> str:
-    """A node's name as an anchor that no stage's can be taken for."""
-    return "node-" + "".join(c if c.isalnum() and c.isascii() else "-" for c in node)
+    """A node's name as an anchor. No host name can hold a _, so what follows one is ours."""
+    return f"node_{escape(node)}"
 
 
 def span(seconds: float) -> str:
