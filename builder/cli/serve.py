@@ -4,6 +4,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -202,8 +203,8 @@ def _serve(
         fail(ENVIRONMENT, f"{where}: {error.strerror}", "an address of this machine, a free port")
     if settings.certificate is None:
         click.echo(CLEAR_TEXT, err=True)
-    _announce(settings, served, as_json=as_json, quiet=quiet)
-    serve(settings, served, listening, say)
+    announce = partial(_announce, settings, served, as_json=as_json, quiet=quiet)
+    serve(settings, served, listening, say, announce)
 
 
 def _plans(

@@ -47,6 +47,7 @@ class Server:
     assets: dict[str, tuple[str, str]]  # name -> (media type, text)
     say: Callable[[str], None]
     webhook: Webhook | None = None
+    ready: Callable[[], None] = lambda: None  # called once everything is set up
     now: Callable[[], float] = time.time
     changes: Changes = field(default_factory=Changes)
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTERS, 0)))
@@ -78,6 +79,7 @@ class Server:
         jobs = [look_elsewhere(self.writer, lambda: self.changes.note(everybody))]
         jobs += [self.webhook.deliver(self.store, self.writer)] if self.webhook else []
         tasks = [asyncio.create_task(job) for job in jobs]
+        self.ready()
         try:
             yield
         finally:

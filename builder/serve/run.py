@@ -72,7 +72,11 @@ def allow(store: Store, catalog: Catalog, expires: float) -> None:
 
 
 def serve(
-    settings: Settings, catalog: Catalog, listening: socket.socket, say: Callable[[str], None]
+    settings: Settings,
+    catalog: Catalog,
+    listening: socket.socket,
+    say: Callable[[str], None],
+    ready: Callable[[], None],
 ) -> None:
     """Answer until SIGINT or SIGTERM. Everything acknowledged is in the state by then."""
     reading, writing = Store(settings.state), Store(settings.state)
@@ -83,7 +87,7 @@ def serve(
     for name, kind in _ASSETS.items():
         texts[name] = (kind, (folder / name).read_text(encoding="utf-8"))
     server = Server(
-        catalog, reading, writer, settings.base, settings.refetch_s, texts, say, webhook
+        catalog, reading, writer, settings.base, settings.refetch_s, texts, say, webhook, ready
     )
     config = uvicorn.Config(
         server.app(),
