@@ -6,8 +6,10 @@ import pytest
 
 from builder.plan import node_files, tree
 from builder.plan.bootmenu import Medium
+from builder.plan.tokens import Progress
+from builder.profile.load import load
 from builder.resources import templates
-from tests.builder.conftest import plan_of
+from tests.builder.conftest import plan_of, planned
 
 GOLDEN = Path(__file__).parent
 MEDIUM = Medium("KSBUILD", False, "linuxefi", "initrdefi")
@@ -22,7 +24,19 @@ def rendered(profile: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["example", "lab"])
 def test_golden(root: Path, name: str, regenerate: bool) -> None:
-    files, folder = rendered(root / f"profiles/{name}.toml"), GOLDEN / name
+    compare(rendered(root / f"profiles/{name}.toml"), GOLDEN / name, regenerate=regenerate)
+
+
+def test_progress(root: Path, regenerate: bool) -> None:
+    """What is told where a profile names a server: the example's ks.cfg with just that."""
+    tokens = {name: f"ksbuild-progress-{name}" for name in ("justinian", "julius")}
+    progress = Progress("https://10.0.0.9:8443", tokens, "CERTIFICATE")
+    plan = planned(load(root / "profiles/example.toml").profile, progress=progress)
+    compare({"ks.cfg": plan.either}, GOLDEN / "progress", regenerate=regenerate)
+
+
+def compare(files: dict[str, str], folder: Path, *, regenerate: bool) -> None:
+    """Each file as it was, and no other; or write them."""
     present = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
     if regenerate:
         for stale in present.keys() - files.keys():
