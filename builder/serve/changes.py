@@ -17,6 +17,7 @@ class Changes:
         self._counts: dict[str, int] = {}
         self._all = 0
         self._news = asyncio.Event()
+        self._ended = False
         self.watchers = 0
 
     def of(self, pair: str | None) -> int:
@@ -31,13 +32,18 @@ class Changes:
         self._news.set()
         self._news = asyncio.Event()
 
+    def end(self) -> None:
+        """Let everybody go who watches: the server ends."""
+        self._ended = True
+        self._news.set()
+
     async def watch(self, pair: str | None) -> AsyncIterator[bytes]:
         """Server-sent events: a change, or every quarter of a minute that nothing has."""
         self.watchers += 1
         try:
             seen = -1
-            while True:
-                while self.of(pair) == seen:
+            while not self._ended:
+                while self.of(pair) == seen and not self._ended:
                     try:
                         await asyncio.wait_for(self._news.wait(), QUIET_S)
                     except TimeoutError:

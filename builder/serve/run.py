@@ -1,6 +1,7 @@
 """Bind, serve, and end: the only part of the server that touches the world outside its state."""
 
 import contextlib
+import logging
 import signal
 import socket
 import ssl
@@ -35,6 +36,19 @@ class Settings:
     certificate: Path | None = None
     key: Path | None = None
     webhook: str | None = None
+
+
+class Uvicorn(uvicorn.Server):
+    """uvicorn's server, which would wait at its end for everybody who watches the page."""
+
+    def __init__(self, config: uvicorn.Config, ending: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ending = ending
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let those go, then end as uvicorn does."""
+        self._ending()
+        await super().shutdown(sockets)
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -106,9 +120,11 @@ def serve(
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
+    # What is no request is answered as such, and worth no line; a bug is.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     try:
         with _ended_by_term(), contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            Uvicorn(config, server.changes.end).run(sockets=[listening])
     finally:
         writer.close()
         reading.close()

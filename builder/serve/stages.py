@@ -56,7 +56,8 @@ _STEPS = {
     "guests": "Ready for guests",
     "verification": "Measured",
 }
-_LAST = {"report": "Report", "result": "Complete"}
+# Only a complete node says the last one: it stays, and answers its peer (firstboot, _stay).
+_LAST = {"report": "Report", "result": "Complete", "answering": "Answering its peer"}
 TITLES: dict[str, str] = {
     **_INSTALLATION,
     **{step.name: _STEPS.get(step.name, step.name) for step in SEQUENCE},
@@ -102,7 +103,7 @@ class Way:
     @property
     def complete(self) -> bool:
         """Whether the node itself says so."""
-        return self.rows[-1].state == "done"
+        return any(row.name == "result" and row.state == "done" for row in self.rows)
 
     @property
     def stopped(self) -> tuple[Row, ...]:

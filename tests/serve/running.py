@@ -20,7 +20,7 @@ from builder.profile.load import parse
 from builder.profile.model import Profile
 from builder.serve.app import Server
 from builder.serve.catalog import Catalog, catalog
-from builder.serve.run import allow, bind
+from builder.serve.run import Uvicorn, allow, bind
 from builder.serve.store import Key, Store
 from builder.serve.webhook import Webhook
 from builder.serve.writer import Writer
@@ -183,7 +183,7 @@ def running(
         timeout_graceful_shutdown=1, ssl_certfile=certificate and certificate[0],
         ssl_keyfile=certificate and certificate[1],
     )  # fmt: skip
-    runner = uvicorn.Server(config)
+    runner = Uvicorn(config, server.changes.end)
     thread = threading.Thread(target=runner.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:
