@@ -28,6 +28,7 @@ def pair_page(name: str, ways: Sequence[Way], now: float, *, base: str, alone: b
         '<div class="nodes">',
         *(line for way in ways for line in _node(way, now)),
         "</div>",
+        *_report(ways),
     ]
     title = f"{name}: " + ", ".join(f"{way.node} {_headline(way)}" for way in ways)
     finished = all(way.complete for way in ways)
@@ -115,12 +116,19 @@ def _row(anchor: str, row: Row) -> Iterator[str]:
     if row.percent is not None:
         share = f'max="100" value="{row.percent:g}" aria-label="{escape(row.title)}"'
         yield f"<progress {share}>{row.percent:g} %</progress>"
-    if row.name == "report" and row.detail:
-        yield "<details><summary>What was measured</summary>"
-        yield f'<pre class="report" tabindex="0">{escape(row.detail)}</pre></details>'
-    elif row.detail:
+    if row.detail and row.name != "report" and row.detail != WORDS[row.state]:
         yield f'<p class="detail">{escape(row.detail)}</p>'
     yield "</li>"
+
+
+def _report(ways: Sequence[Way]) -> Iterator[str]:
+    """The report, which both nodes have alike: as wide as the page, for it has a column each."""
+    found = [row.detail for way in ways for row in way.rows if row.name == "report" and row.detail]
+    yield '<div id="report_" data-live>'
+    if found:
+        yield "<details><summary>Report: what was measured on both nodes</summary>"
+        yield f'<pre class="report" tabindex="0">{escape(found[0])}</pre></details>'
+    yield "</div>"
 
 
 def _when(row: Row) -> str:

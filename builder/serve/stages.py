@@ -44,7 +44,7 @@ _STEPS = {
     "host": "Host settings",
     "cabling": "Crossover cables found",
     "crossover": "Crossover bond",
-    "rendezvous": "Waiting for the peer",
+    "rendezvous": "Meeting the peer",
     "secrets": "Long-term secrets",
     "fencing": "Fencing proven",
     "replication": "Data replicated (sync)",
@@ -147,6 +147,8 @@ def _rows(said: Mapping[str, Said], furthest: int) -> Iterator[Row]:
             continue
         evidence, then = split(heard.detail) if state in ("refused", "failed") else ("", "")
         detail = "" if evidence else heard.detail
+        if heard.event == "missing":
+            detail = f"missing: {detail}"
         share = _PERCENT.search(detail) if state in ("running", "waiting") else None
         percent = min(100.0, float(share[1])) if share else None
         yield Row(name, title, state, detail, evidence, then, heard.began, heard.since, percent)

@@ -92,7 +92,7 @@ def test_it_stops_loading_itself_when_all_is_done(server: Running) -> None:
         server.tell("result", "complete", node=node)
     text = server.ask(server.page).text
     assert "refresh" not in text
-    assert text.count("locks 2000") == 2
+    assert text.count("locks 2000") == 1
 
 
 def test_two_pairs_have_a_table_and_a_page_each(tmp_path: Path) -> None:
