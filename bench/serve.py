@@ -123,6 +123,12 @@ def resident_mb(pid: int) -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 1000
 
 
+def cpu_s(pid: int) -> float:
+    """Processor seconds of a process so far (proc(5): utime, stime in ticks)."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def main() -> int:
     """Print what it took; 1 where an aim was missed."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -141,19 +147,22 @@ def main() -> int:
         assert len(json.loads(told)["pairs"]) == len(made)
         until_s = time.perf_counter() - started
         idle_mb = resident_mb(server.pid)
-        began = time.perf_counter()
+        began, before_s = time.perf_counter(), cpu_s(server.pid)
         came = asyncio.run(storm(nodes(made)))
         whole_s, most_mb = time.perf_counter() - began, resident_mb(server.pid)
+        used_s = cpu_s(server.pid) - before_s
         server.terminate()
-    return report(came, until_s, whole_s, idle_mb, most_mb)
+    print(f"{until_s:.1f} s until it serves, {idle_mb:.0f} MB then")
+    return report(came, whole_s, used_s, most_mb)
 
 
-def report(came: Storm, until_s: float, whole_s: float, idle_mb: float, most_mb: float) -> int:
+def report(came: Storm, whole_s: float, used_s: float, most_mb: float) -> int:
     """Print it, beside what it is meant to be."""
     count = sum(map(len, came.took.values()))
-    print(f"load {os.getloadavg()[0]:.1f}; {until_s:.1f} s until it serves, {idle_mb:.0f} MB then")
-    print(f"{count} requests in {whole_s:.1f} s, {count / whole_s:.0f} a second; wrong: ", end="")
-    print(dict(came.wrong) or "none")
+    print(
+        f"load {os.getloadavg()[0]:.1f}; {count} requests in {whole_s:.1f} s, {used_s:.1f} s of CPU"
+    )
+    print(f"wrong: {dict(came.wrong) or 'none'}")
     for kind, took in came.took.items():
         p99 = statistics.quantiles(took, n=100)[98]
         aim = f" (meant to be under {P99_S:g})" if kind == "kickstart" else ""

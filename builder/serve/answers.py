@@ -1,8 +1,7 @@
 """Every answer with the headers that keep it where it belongs."""
 
-from collections.abc import AsyncIterator, Mapping
-
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -27,13 +26,18 @@ def refused(status: int, why: str, then: str = "") -> Response:
     return text(f"ksbuild: {why}\n{following}", status)
 
 
-def pieces(parts: tuple[bytes, ...], *, body: bool = True) -> Response:
+class Pieces(Response):
     """One text in parts that are not put together in memory; for HEAD without `body`."""
-    length: Mapping[str, str] = {"Content-Length": str(sum(map(len, parts)))}
 
-    async def send() -> AsyncIterator[bytes]:
-        for part in parts if body else ():
-            yield part
+    def __init__(self, parts: tuple[bytes, ...], *, body: bool = True) -> None:
+        length = {"Content-Length": str(sum(map(len, parts)))}
+        super().__init__(headers={**HEADERS, **length}, media_type="text/plain; charset=utf-8")
+        self._parts = parts if body else ()
 
-    headers = {**HEADERS, **length}
-    return StreamingResponse(send(), headers=headers, media_type="text/plain; charset=utf-8")
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        """Send them one after the other; who went away is uvicorn's to notice."""
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        for part in self._parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

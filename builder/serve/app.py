@@ -100,14 +100,14 @@ class Server:
             await self._hear(key, lambda store: store.say(key, event, self.now()))
             return self._refused_kickstart(403, why)
         if request.method == "HEAD":
-            return answers.pieces(served.kickstart, body=False)
+            return answers.Pieces(served.kickstart, body=False)
         now = self.now()
         why = await self._hear(key, lambda store: store.fetch(key, now, self.refetch_s, again))
         if why:
             return self._refused_kickstart(410, why, again)
         self.counts["kickstarts"] += 1
         self.say(f"{key.node}: kickstart sent")
-        return answers.pieces(served.kickstart)
+        return answers.Pieces(served.kickstart)
 
     def _refused_kickstart(self, status: int, why: str, then: str = "") -> Response:
         self.counts["kickstarts_refused"] += 1
