@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -101,10 +102,12 @@ class Server:
             return self._refused_kickstart(403, why)
         if request.method == "HEAD":
             return answers.Pieces(served.kickstart, body=False)
-        now = self.now()
-        why = await self._hear(key, lambda store: store.fetch(key, now, self.refetch_s, again))
-        if why:
-            return self._refused_kickstart(410, why, again)
+        now, allowance = self.now(), self.store.allowance(key)
+        known = allowance is not None and allowance.fetched is not None
+        if allowance is None or not known or admission.closed(allowance, now, self.refetch_s):
+            fetch = partial(Store.fetch, key=key, now=now, refetch_s=self.refetch_s, again=again)
+            if why := await self._hear(key, fetch):
+                return self._refused_kickstart(410, why, again)
         self.counts["kickstarts"] += 1
         self.say(f"{key.node}: kickstart sent")
         return answers.Pieces(served.kickstart)
