@@ -1,6 +1,7 @@
 """Who gets a kickstart, for how long, and what the boot loader is told before and afterwards."""
 
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,6 +104,21 @@ def test_everything_is_known_after_a_restart(tmp_path: Path) -> None:
         assert two.fetch().status == 410
         assert "starting its disk" in boot(two)
         assert two.fetch("julius").status == 200
+
+
+def test_over_https(tmp_path: Path) -> None:
+    """With the certificate it was given, and in no other way."""
+    pair = (tmp_path / "s.crt", tmp_path / "s.key")
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=s"
+    done = subprocess.run(
+        ["openssl", *words.split(), "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", pair[1], "-out", pair[0]], capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    with running(tmp_path, certificate=pair) as server:
+        assert server.fetch().status == 200
+        assert server.tell("disk", "done").status == 204
+        assert server.raw(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", ends=True)[:5] != b"HTTP/"
 
 
 def test_what_is_refused_shows_on_the_page(server: Running) -> None:
