@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from builder.serve.app import Server
 from builder.serve.catalog import Catalog
@@ -19,6 +20,7 @@ from builder.serve.webhook import Webhook, poster
 from builder.serve.writer import Writer
 
 GRACE_S = 2  # for answers that are under way when the server ends
+SILENT_S = 10  # for a caller's first request
 _BACKLOG = 1024
 _ASSETS = {"page.css": "text/css", "page.js": "text/javascript"}
 
@@ -39,11 +41,25 @@ class Settings:
 
 
 class Uvicorn(uvicorn.Server):
-    """uvicorn's server, which would wait at its end for everybody who watches the page."""
+    """uvicorn's server, which would wait at its end for everybody who watches the page, and always
+    for a caller who never asks anything.
+    """
 
     def __init__(self, config: uvicorn.Config, ending: Callable[[], None]) -> None:
         super().__init__(config)
         self._ending = ending
+        self._silent: dict[object, int] = {}
+
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second: hang up on those who have connected and not asked for long enough."""
+        if counter % 10 == 0:
+            callers = [c for c in self.server_state.connections if isinstance(c, H11Protocol)]
+            asked_nothing = [caller for caller in callers if caller.cycle is None]
+            self._silent = {c: self._silent.get(c, 0) + 1 for c in asked_nothing}
+            for connection in asked_nothing:
+                if self._silent[connection] > SILENT_S and connection.transport is not None:
+                    connection.transport.abort()
+        return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let those go, then end as uvicorn does."""

@@ -44,6 +44,18 @@ def test_from_the_boot_loader_to_the_kickstart_and_the_disk(
     assert server.fetch(node).status == 410
 
 
+def test_grub_understands_every_answer(server: Running, tmp_path: Path) -> None:
+    answers = [boot(server, kind="grub.cfg"), server.ask("/boot/what/grub.cfg").text]
+    server.tell("installed", "done")
+    answers.append(boot(server, kind="grub.cfg"))
+    server.ahead_s = VALID_S + 1
+    answers.append(boot(server, "julius", "grub.cfg"))
+    assert len(set(answers)) == 4
+    for number, text in enumerate(answers):
+        (tmp_path / f"{number}.cfg").write_text(text)
+        subprocess.run(["grub-script-check", tmp_path / f"{number}.cfg"], check=True)
+
+
 def test_it_is_what_the_medium_has(server: Running) -> None:
     things = server.server.catalog
     pieces = things.nodes[server.key()].kickstart

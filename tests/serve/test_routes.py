@@ -1,6 +1,8 @@
 """Every route there is, tried by whoever may not: no token, another's, too much of anything."""
 
+import contextlib
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -9,6 +11,7 @@ import pytest
 from starlette.routing import Route
 
 from builder.plan import tokens
+from builder.serve import run
 from builder.serve.answers import HEADERS
 from builder.serve.events import LARGEST_BYTES
 from tests.serve.running import OTHER, SECRET, Answered, Running, running, served
@@ -210,6 +213,17 @@ NONSENSE = (
 def test_what_is_no_request(server: Running, sent: bytes) -> None:
     came = server.raw(sent, ends=True)
     assert not came or re.match(rb"HTTP/1.1 4\d\d ", came)
+    assert server.ask(server.page).status == 200
+
+
+def test_who_never_asks_is_hung_up_on(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "SILENT_S", 1)
+    callers = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(50)]
+    for number, caller in enumerate(callers):
+        caller.sendall(b"GET / HTTP/1.1\r\nX: "[:number])
+    for caller in callers:
+        with caller, contextlib.suppress(ConnectionResetError):
+            assert caller.recv(100) == b""
     assert server.ask(server.page).status == 200
 
 
