@@ -39,7 +39,7 @@ class Process:
         headers: dict[str, str] | None = None,
     ) -> Answered:
         """One request."""
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=120)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
@@ -92,7 +92,7 @@ def serving(folder: Path, *options: str) -> Iterator[Process]:
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
         if process.stdout:
             process.stdout.close()
 

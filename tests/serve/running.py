@@ -126,9 +126,9 @@ class Running:
     ) -> Answered:
         """One request."""
         connection = (
-            HTTPSConnection("127.0.0.1", self.port, timeout=30, context=self.tls)
+            HTTPSConnection("127.0.0.1", self.port, timeout=120, context=self.tls)
             if self.tls
-            else HTTPConnection("127.0.0.1", self.port, timeout=30)
+            else HTTPConnection("127.0.0.1", self.port, timeout=120)
         )
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -150,7 +150,7 @@ class Running:
 
     def raw(self, sent: bytes, *, ends: bool = False) -> bytes:
         """What comes back for these very bytes; with `ends` nothing more will come from here."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
             connection.sendall(sent)
             if ends:
                 connection.shutdown(socket.SHUT_WR)

@@ -48,7 +48,7 @@ def test_a_run_that_refuses(server: Running, journal: Journal) -> None:
     with pytest.raises(Refused):
         converge(steps, journal, has=lambda _: True)
     journal.verdict("refused", evidence="the disk <b>", next="ksnode reset")
-    journal.progress.flush(30)
+    journal.progress.flush(120)
     said = server.server.store.stages(server.key().pair)["julius"]
     events = {name: what.event for name, what in said.items()}
     assert events == {"uplink": "done", "host": "done", "fencing": "refused"}

@@ -11,8 +11,9 @@ from tests.serve import replay
 from tests.serve.running import OTHER, SECRET, Running, running, served
 
 CHROMIUM = "/usr/bin/chromium"
+expect.set_options(timeout=120_000)
 SHOTS = os.environ.get("KSBUILD_SCREENSHOTS")  # a folder, for whoever wants to look
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def opened(
         java_script_enabled=script, viewport={"width": width, "height": 900}
     )
     page = context.new_page()
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(120_000)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     yield page

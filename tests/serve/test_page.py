@@ -136,7 +136,7 @@ def test_programs_read_the_same(server: Running) -> None:
 def test_watchers_are_told_of_changes(server: Running) -> None:
     import socket
 
-    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as watching:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=120) as watching:
         watching.sendall(f"GET {server.page}live HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         came = b""
         while b"data: 0" not in came:

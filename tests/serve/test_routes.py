@@ -217,13 +217,14 @@ def test_what_is_no_request(server: Running, sent: bytes) -> None:
 
 
 def test_who_never_asks_is_hung_up_on(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "SILENT_S", 1)
-    callers = [socket.create_connection(("127.0.0.1", server.port), timeout=60) for _ in range(50)]
+    monkeypatch.setattr(run, "SILENT_S", 2)
+    callers = [socket.create_connection(("127.0.0.1", server.port), timeout=240) for _ in range(50)]
     for number, caller in enumerate(callers):
         caller.sendall(b"GET / HTTP/1.1\r\nX: "[:number])
     for caller in callers:
         with caller, contextlib.suppress(ConnectionResetError):
             assert caller.recv(100) == b""
+    monkeypatch.undo()
     assert server.ask(server.page).status == 200
 
 

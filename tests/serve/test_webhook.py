@@ -56,7 +56,7 @@ def hook() -> Iterator[Hook]:
 
 
 def eventually(true: Callable[[], object]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not true():
         assert time.monotonic() < until
         time.sleep(0.02)
