@@ -12,12 +12,12 @@ what=${1:?run, demo, lab or test}
 demo="grub-common kmod"
 lab="$demo dosfstools fdisk gcc iproute2 isolinux libc6-dev mmdebstrap mtools openssh-client openssl
   uidmap user-mode-linux util-linux xorriso"
-test="$demo augeas-tools chrony corosync cpio createrepo-c dlm-controld dnf dnsmasq-base dosfstools
-  drbd-utils e2fsprogs fdisk fence-agents firewalld gcc gdisk genisoimage gfs2-utils gnupg ipmitool
-  ipxe-qemu iproute2 isolinux isomd5sum ksmtuned libc6-dev libvirt-clients libvirt-daemon
-  libvirt-daemon-driver-qemu libxml2-utils lvm2 mdadm mmdebstrap mtools network-manager nginx-light
-  openipmi openssh-server openssl ovmf pacemaker-cli-utils pcs policycoreutils-python-utils procps
-  pxelinux qemu-system-x86 resource-agents rpm seabios shellcheck syslinux-utils systemd
+test="$demo augeas-tools chromium chrony corosync cpio createrepo-c curl dlm-controld dnf dnsmasq-base
+  dosfstools drbd-utils e2fsprogs fdisk fence-agents firewalld fonts-dejavu-core gcc gdisk genisoimage
+  gfs2-utils gnupg ipmitool ipxe-qemu iproute2 isolinux isomd5sum ksmtuned libc6-dev libvirt-clients
+  libvirt-daemon libvirt-daemon-driver-qemu libxml2-utils lvm2 mdadm mmdebstrap mtools network-manager
+  nginx-light openipmi openssh-server openssl ovmf pacemaker-cli-utils pcs policycoreutils-python-utils
+  procps pxelinux qemu-system-x86 resource-agents rpm seabios shellcheck syslinux-utils systemd
   user-mode-linux util-linux xfsprogs xorriso"
 
 fit_python() {

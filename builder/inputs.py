@@ -1,5 +1,6 @@
 """Files that a profile names beside itself: keys of packages, the registration with Red Hat."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from builder.packages.openpgp import key_fingerprints
 from builder.plan.kickstart import DISTRIBUTION, Key, Registration
 from builder.profile.model import Install, Profile, Repository
 
+_CERTIFICATE = re.compile(
+    "-----BEGIN CERTIFICATE-----\n[A-Za-z0-9+/=\n]+\n-----END CERTIFICATE-----"
+)
 _PUT = "put it beside the profile"
 
 
@@ -69,6 +73,21 @@ def registration(folder: Path, profile: Profile) -> Registration | None:
             'two lines: organization = "..." and activation_key = "..."',
         )
     return Registration(said["organization"], said["activation_key"])
+
+
+def progress_certificate(folder: Path, profile: Profile) -> str | None:
+    """The PEM text that `progress.certificate` names; None where the profile names none.
+
+    Raises InputError when it is missing or holds no certificate.
+    """
+    if profile.progress.certificate is None:
+        return None
+    path = folder / profile.progress.certificate
+    text = _text(path, "the certificate of the progress server")
+    found = _CERTIFICATE.findall(text)
+    if not found:
+        raise InputError(f"{path} holds no PEM certificate", _PUT)
+    return "\n".join(found) + "\n"  # whatever else is in it, such as a private key, stays here
 
 
 def _text(path: Path, what: str, absent: str = _PUT) -> str:

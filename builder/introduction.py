@@ -33,11 +33,9 @@ def load_or_make(folder: Path, pair_id: str, nodes: list[str]) -> Introduction:
     written costs nothing, and nodes that know the key go on knowing it. Raises KeysError when the
     folder is open to others, belongs to another pair, or holds what cannot be used.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.stat().st_mode & 0o077:
-        raise KeysError(f"{folder} can be read by others", f"chmod 700 {folder}")
+    _closed(folder)
     ca = _ca(folder, pair_id)
-    link_key = _link_key(folder)
+    link_key = _secret(folder / "link.key", "link")
     leaves = {}
     for node in nodes:
         certificate = _leaf(folder, ca, node)
@@ -59,16 +57,31 @@ def _ca(folder: Path, pair_id: str) -> x509.Certificate:
     return certificate
 
 
-def _link_key(folder: Path) -> str:
-    """The key at `link.key`, made there if there is none."""
-    path = folder / "link.key"
+def serve_key(folder: Path) -> str:
+    """What the tokens of `ksbuild serve` come from, made in `folder` where it is missing.
+
+    Raises KeysError as `load_or_make` does.
+    """
+    _closed(folder)
+    return _secret(folder / "serve_tokens.key", "serve")  # no host name can hold a _
+
+
+def _closed(folder: Path) -> None:
+    """The keys folder, made where it is missing, and for nobody else to read."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.stat().st_mode & 0o077:
+        raise KeysError(f"{folder} can be read by others", f"chmod 700 {folder}")
+
+
+def _secret(path: Path, name: str) -> str:
+    """The key at `path`, made there if there is none."""
     try:
         found = path.read_text().strip()
     except FileNotFoundError:
-        found = f"ksbuild-link-{secrets.token_hex(32)}"
+        found = f"ksbuild-{name}-{secrets.token_hex(32)}"
         _write(path, f"{found}\n".encode(), 0o600)
-    if not re.fullmatch(r"ksbuild-link-[0-9a-f]{64}", found):
-        raise KeysError(f"{path} is not a key ksbuild made", _restore(folder))
+    if not re.fullmatch(rf"ksbuild-{name}-[0-9a-f]{{64}}", found):
+        raise KeysError(f"{path} is not a key ksbuild made", _restore(path.parent))
     return found
 
 

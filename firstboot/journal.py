@@ -10,6 +10,7 @@ from typing import Any
 
 from firstboot import files
 from firstboot.node import Identity
+from firstboot.progress import Progress
 
 SCHEMA = 1  # of status.json and RESULT: raised when a key goes or changes its meaning
 STATE = Path("var/lib/ksbuild")
@@ -17,13 +18,17 @@ ISSUE = Path("etc/issue.d/ksnode.issue")  # agetty shows it above the login prom
 
 
 class Journal:
-    """Appends events to journal.jsonl, keeps status.json current, prints for the console."""
+    """Appends events to journal.jsonl, keeps status.json current, prints for the console.
+
+    `progress` tells the same to whoever looks from elsewhere.
+    """
 
     def __init__(self, root: Path, identity: Identity, boot_id: str) -> None:
         self._root = root
         self._folder = root / STATE
         self._identity = identity
         self._boot_id = boot_id
+        self.progress = Progress(root)
         self._steps: dict[str, dict[str, str]] = {}
         files.make_folder(self._folder)
 
@@ -38,6 +43,7 @@ class Journal:
         said = {"schema": SCHEMA, "node": self._identity.node, "steps": self._steps}
         self._write("status.json", said)
         self._show(f"{step}: {event} {detail}")
+        self.progress(step, event, detail)
 
     def verdict(self, verdict: str, **more: Any) -> None:
         """Write RESULT, the node's own answer to "did it work?", durable before it is said."""

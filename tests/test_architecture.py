@@ -14,9 +14,9 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 BUILDER_MAY_TAKE = {"firstboot.node", "firstboot.render", "firstboot.seed", "firstboot.sequence"}
 # What a pure module may import; anything else could touch a file, the clock or the network.
 PURE_MODULES = {
-    *("base64", "collections", "dataclasses", "enum", "hashlib", "io", "ipaddress", "json", "math"),
+    *("base64", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "io"),
+    *("ipaddress", "json", "math"),
     *(
-        "functools",
         "re",
         "shlex",
         "typing",
@@ -94,6 +94,35 @@ def test_planning_and_rendering_touch_nothing(source: Path) -> None:
     assert not {module for module in taken if not is_pure(module)}
     calls = [n.func for n in ast.walk(ast.parse(source.read_text())) if isinstance(n, ast.Call)]
     assert not {f.id for f in calls if isinstance(f, ast.Name)} & {"open", "exec", "eval", "print"}
+
+
+SERVE = [p for p in BUILDER if p.parent.name == "serve"]
+# What of the server may touch a file, the clock, the network; the rest decides or words.
+SERVE_EDGES = {"app", "changes", "run", "store", "webhook", "writer"}
+SERVE_EXTRA = {"starlette", "uvicorn", "sqlite3", "asyncio"}
+
+
+@pytest.mark.parametrize("source", SERVE, ids=name)
+def test_the_server_renders_and_opens_nothing_on_request(source: Path) -> None:
+    """No template engine, no renderer, and paths only where it is started."""
+    taken = imports(source)
+    tops = {module.partition(".")[0] for module in taken}
+    assert not tops & {"jinja2", "pykickstart", "shutil", "tempfile", "glob"}
+    assert not {m for m in taken if m.startswith(("builder.resources", "builder.plan.kickstart"))}
+    assert "pathlib" not in tops or source.stem in {"run", "store"}
+    if source.stem not in SERVE_EDGES:
+        assert not tops & {"os", "time", "socket", "ssl", "threading", "requests", *SERVE_EXTRA} - (
+            {"starlette"} if source.stem == "answers" else set()
+        )
+
+
+@pytest.mark.parametrize("source", [p for p in BUILDER if p not in SERVE], ids=name)
+def test_the_extra_is_the_servers_alone(source: Path) -> None:
+    """Everything else works without it; the command line asks for it when it is typed."""
+    taken = imports(source)
+    if source.name != "serve.py":
+        assert not {module.partition(".")[0] for module in taken} & SERVE_EXTRA
+        assert not {module for module in taken if module.startswith("builder.serve")}
 
 
 def test_there_are_pure_modules() -> None:

@@ -11,6 +11,7 @@ from builder.cli.keys import hash_password, keys
 from builder.cli.outcome import Commands
 from builder.cli.plan import plan, render
 from builder.cli.pxe import pxe
+from builder.cli.serve import reinstall, serve
 from builder.cli.trial import trial
 from builder.cli.validate import explain, schema, validate
 
@@ -34,6 +35,8 @@ main.add_command(render)
 main.add_command(iso)
 main.add_command(pxe)
 main.add_command(inspect)
+main.add_command(serve)
+main.add_command(reinstall)
 main.add_command(keys)
 main.add_command(hash_password)
 main.add_command(doctor)

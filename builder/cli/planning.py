@@ -1,7 +1,7 @@
 """A profile's plan, for every command that needs one."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, NoReturn
 from builder.cli.outcome import PROFILE, fail, say_problems
 
 if TYPE_CHECKING:
+    from typing import TypeVar
+
     from builder.plan import Plan
     from builder.plan.kickstart import Key, Registration
+    from builder.plan.tokens import Progress
     from builder.plan.trust import Introduction
     from builder.profile.model import Profile
     from builder.ticket import Ticket
+
+    T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -28,14 +33,23 @@ class Prepared:
     introduction: "Callable[[], Introduction]"
     keys: "tuple[Key, ...]"
     registration: "Registration | None"
+    serve_key: "Callable[[], str]"
+    certificate: str | None = None
     ticket: "Ticket | None" = None
 
     def plan(
-        self, *, extras: str = "", dvd: bool = False, network: bool = True, served: str = ""
+        self,
+        *,
+        extras: str = "",
+        dvd: bool = False,
+        network: bool = True,
+        served: str = "",
+        told: str | None = None,
     ) -> "Plan":
         """The plan; `extras`, `dvd`, `network` and `served` as `builder.plan.plan` takes them.
 
-        Raises KeysError when it is not the one that the ticket's pair lives by.
+        Progress is told to `told`, the URL of a server, else where the profile says. Raises
+        KeysError when the plan is not the one that the ticket's pair lives by.
         """
         from builder.plan import plan
         from builder.resources import agent_archive, templates
@@ -52,10 +66,25 @@ class Prepared:
             dvd=dvd,
             network=network,
             served=served,
+            progress=self._progress(told),
         )
         if self.ticket:
             self.ticket.check_plan(made.digest, VERSION)
         return made
+
+    def changed(self, profile: "Profile") -> "Prepared":
+        """The same for a profile that was changed."""
+        return replace(self, profile=profile)
+
+    def _progress(self, told: str | None) -> "Progress | None":
+        from builder.plan.tokens import Progress, progress
+
+        url = told or self.profile.progress.url
+        if url is None:
+            return None
+        key = self.serve_key()
+        tokens = {node.name: progress(key, node.name) for node in self.profile.node}
+        return Progress(url.rstrip("/"), tokens, self.certificate)
 
 
 def make_plan(profile: Path, keys: Path | None, *, keep: bool, node: str | None = None) -> "Plan":
@@ -76,7 +105,7 @@ def prepare(
 
     Fails where there is no such `node`, before anything is made.
     """
-    from builder.inputs import package_keys, registration
+    from builder.inputs import package_keys, progress_certificate, registration
     from builder.profile.load import load
 
     loaded = load(profile)
@@ -88,9 +117,11 @@ def prepare(
     keys = keys or profile.with_suffix(".keys")
     return Prepared(
         checked,
-        partial(_introduction, keys, checked.pair.id, names, keep=keep),
+        partial(_kept, keys, partial(_introduction, checked.pair.id, names), keep=keep),
         package_keys(profile.parent, checked),
         registration(profile.parent, checked),
+        partial(_kept, keys, _serve_key, keep=keep),
+        progress_certificate(profile.parent, checked),
         _ticket(ticket, checked.pair.id, node),
     )
 
@@ -101,11 +132,22 @@ def _ticket(path: Path | None, pair_id: str, node: str | None) -> "Ticket | None
     return read(path, pair_id, node) if path and node else None
 
 
-def _introduction(keys: Path, pair_id: str, names: list[str], *, keep: bool) -> "Introduction":
+def _introduction(pair_id: str, names: list[str], keys: Path) -> "Introduction":
     from builder.introduction import load_or_make
 
+    return load_or_make(keys, pair_id, names)
+
+
+def _serve_key(keys: Path) -> str:
+    from builder.introduction import serve_key
+
+    return serve_key(keys)
+
+
+def _kept(keys: Path, read: "Callable[[Path], T]", *, keep: bool) -> "T":
+    """What `read` makes of the keys folder, or without `keep` of a copy that is thrown away."""
     if keep:
-        return load_or_make(keys, pair_id, names)
+        return read(keys)
     import shutil
     from tempfile import TemporaryDirectory
 
@@ -113,7 +155,7 @@ def _introduction(keys: Path, pair_id: str, names: list[str], *, keep: bool) -> 
         copy = Path(throwaway) / "keys"
         if keys.is_dir():
             shutil.copytree(keys, copy)
-        return load_or_make(copy, pair_id, names)
+        return read(copy)
 
 
 def _unknown(profile: Path, node: str, names: list[str]) -> NoReturn:

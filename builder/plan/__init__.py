@@ -11,6 +11,7 @@ import jinja2
 from builder.plan import bootmenu, kickstart, manifest
 from builder.plan.bootmenu import Medium
 from builder.plan.pair import pair
+from builder.plan.tokens import Progress
 from builder.plan.trust import Introduction
 from builder.profile.model import NodeSection, Profile
 from firstboot.node import SCHEMA, Identity, Pair, plan_digest, to_json
@@ -49,13 +50,14 @@ def plan(
     dvd: bool = False,
     network: bool = True,
     served: str = "",
+    progress: Progress | None = None,
 ) -> Plan:
     """Render the nodes' kickstarts. Raises KickstartError when pykickstart rejects one.
 
     `extras` is the folder on the medium with further packages. With `dvd` the installation tree is
     on it, too, and without `network` all packages are: what the profile says of other places for
     them is left out. `served` is the address of the tree that takes the medium's place in a network
-    boot.
+    boot. With `progress` the nodes tell how far they are.
     """
     if dvd or not network:
         profile = kickstart.from_dvd(profile, network=network, served=served)
@@ -69,7 +71,7 @@ def plan(
         )
         for node in introduced
     }
-    payload = kickstart.Payload(blob, nodes, keys, registration)
+    payload = kickstart.Payload(blob, nodes, keys, registration, progress)
 
     def render(*sections: NodeSection) -> str:
         return kickstart.render(

@@ -153,28 +153,34 @@ def _entry(
         f"inst.ks={medium.kickstarts}{kickstart}",
         f"inst.stage2={stage2}",
         "inst.nosave=input_ks,output_ks",
-        *(_network(profile, nodes, port) if medium.served or _fetches(profile) else ()),
+        *network(profile, nodes, port, wait=bool(medium.served) or fetches(profile)),
         *profile.install.kernel_arguments,
     ]
     return Entry(name, title, " ".join(arguments))
 
 
-def _fetches(profile: Profile) -> bool:
+def fetches(profile: Profile) -> bool:
     """Whether a medium's installation wants a network: nothing waits for one that it needs not."""
     install = profile.install
     fetched = install.url or install.repositories or install.registration_file
     return profile.pair.platform == "el9" and bool(fetched)
 
 
-def _network(profile: Profile, nodes: tuple[NodeSection, ...], use: int) -> Iterator[str]:
+def network(
+    profile: Profile, nodes: tuple[NodeSection, ...], use: int = 0, *, wait: bool = True
+) -> Iterator[str]:
     """The uplink for dracut, so that it is up before %pre asks the repositories.
 
     Of several, NetworkManager uses the one whose port is there; it takes a MAC with dashes for an
     interface (nm-initrd-generator), but not for what a VLAN lies on: that port gets a name.
     Anaconda calls the VLAN of the kickstart's line the same (its modules/network/kickstart.py).
+    Without `wait` nothing stops for it, and it is there only for telling progress.
     """
     vlan = profile.uplink.vlan
-    yield "rd.neednet=1"
+    if wait:
+        yield "rd.neednet=1"
+    elif not profile.progress.url or profile.pair.platform != "el9":
+        return
     for number, node in enumerate(profile.node, start=1):
         if node not in nodes:
             continue

@@ -12,6 +12,7 @@ from builder.plan import readback
 from builder.plan.bootmenu import installed_mark
 from builder.plan.disk import LINUX_RESERVED, UNFINISHED, os_partitions
 from builder.plan.packages import packages
+from builder.plan.tokens import Progress
 from builder.plan.trust import Leaf
 from builder.profile.model import NodeSection, Profile, Repository
 from firstboot.node import Pair, partition_uuid
@@ -69,6 +70,7 @@ class Payload:
     nodes: Mapping[str, NodePayload]
     keys: tuple[Key, ...] = ()
     registration: Registration | None = None
+    progress: Progress | None = None
 
 
 def render(
@@ -110,6 +112,7 @@ def render(
         subscribed=subscribed(profile),
         keys_of=lambda repository: keys_of(repository, payload.keys),
         payload=payload,
+        progress=payload.progress,
         extras=extras,
     )
     repositories = {each.name: each.url or "" for each in profile.install.repositories}
@@ -120,7 +123,7 @@ def render(
 
 def describe(templates: jinja2.Environment, profile: Profile) -> str:
     """The kickstart that describes a server and installs nothing."""
-    text = templates.get_template("describe.ks.j2").render(profile=profile)
+    text = templates.get_template("describe.ks.j2").render(profile=profile, progress=None)
     readback.parse(text, frozenset())
     return text
 
@@ -139,6 +142,12 @@ def from_dvd(profile: Profile, *, network: bool, served: str = "") -> Profile:
     repositories = profile.install.repositories if network else []
     update = {"url": served or None, "repositories": repositories}
     install = profile.install.model_copy(update=update)
+    return profile.model_copy(update={"install": install})
+
+
+def from_tree(profile: Profile, url: str) -> Profile:
+    """The profile for servers that get the installation tree from `url` instead of a DVD."""
+    install = profile.install.model_copy(update={"url": url})
     return profile.model_copy(update={"install": install})
 
 

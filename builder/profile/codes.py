@@ -84,6 +84,15 @@ CODES: dict[str, tuple[str, str]] = {
         "Each node sets its own BMC's address by in-band IPMI. It has one BMC; the address is an\n"
         "IPv4 address, and the gateway another one in its network.",
     ),
+    "KS137": (
+        "a certificate for nothing",
+        "progress.certificate goes with an https url: by it the nodes know the server.",
+    ),
+    "KS138": (
+        "a warning: progress in clear text",
+        "Over plain http whoever listens on that network reads how far the nodes are, and the\n"
+        "token by which they tell it. All it is good for is telling lies on the page.",
+    ),
     "KS140": ("a repository stands twice", "Names of repositories are used once."),
     "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),
     "KS142": (

@@ -11,6 +11,7 @@ from builder.profile.services import (
     Gfs2,
     Guests,
     Ksm,
+    Progress,
     Time,
 )
 from builder.profile.strict import Strict
@@ -225,6 +226,7 @@ class Profile(Strict):
     install: Install = Install()
     access: Access = Access()
     time: Time = Time()
+    progress: Progress = Progress()
     storage: StorageSection = StorageSection()
     crossover: CrossoverSection = CrossoverSection()
     uplink: UplinkSection = UplinkSection()

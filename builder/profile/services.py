@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from builder.profile.strict import Strict
-from builder.profile.values import Address, Host, Text, TimeZone
+from builder.profile.values import Address, Host, ServerUrl, Text, TimeZone
 
 
 class Time(Strict):
@@ -15,6 +15,15 @@ class Time(Strict):
     """Time zone; the hardware clock runs in UTC."""
     servers: list[Host] = []
     """NTP servers; without any, the first node serves the second."""
+
+
+class Progress(Strict):
+    """Where the nodes tell how far they are, while they install and at their first boot."""
+
+    url: ServerUrl | None = None
+    """`https://HOST:PORT` of `ksbuild serve`, as the nodes reach it."""
+    certificate: Text | None = None
+    """For https: file beside the profile with the certificate the server's must come from."""
 
 
 class Drbd(Strict):

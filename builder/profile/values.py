@@ -146,6 +146,9 @@ Fingerprints = Annotated[
 TimeZone = Annotated[str, AfterValidator(_time_zone)]
 Url = Annotated[Text, Field(pattern=r"^(?:https?|file)://[^\s\"'\\@]+$")]
 WebUrl = Annotated[Text, Field(pattern=r"^https?://[^\s\"'\\@]+$")]
+# A server's own address: a host name, IPv4 or [IPv6] address, and at most a port.
+SERVER_URL = r"^https?://(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?$"
+ServerUrl = Annotated[Text, Field(pattern=SERVER_URL)]
 # corosync's and GFS2's own limit: the part of the lock table before the colon (mkfs.gfs2(8)).
 ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

@@ -24,6 +24,7 @@ from firstboot.rendezvous.session import Meeting
 from firstboot.sequence import steps
 from firstboot.steps import Context, cabling
 from firstboot.steps.meet import Rendezvous, arrive
+from firstboot.steps.verification import SUMMARY
 
 RETRY_S, SETTLING_S = 30.0, 5.0  # seconds; a node that boots is not at once as planned
 
@@ -35,6 +36,7 @@ class Busy(Exception):
 def agent(identity: Identity, root: Path, _: argparse.Namespace) -> int:
     """What ksnode.service runs: converge, trying again for ever, then answer the peer."""
     context, journal = a_context(identity, root)
+    journal.progress("first-boot", "done", "the agent has started")
     try:
         with alone(root):
             _converge_for_ever(context, journal)
@@ -50,7 +52,10 @@ def run_once(identity: Identity, root: Path, arguments: argparse.Namespace) -> i
         return _dry_run(identity, root)
     try:
         with alone(root):
-            return _attempt(*a_context(identity, root))
+            context, journal = a_context(identity, root)
+            outcome = _attempt(context, journal)
+            journal.progress.flush()
+            return outcome
     except Busy as busy:
         return say_busy(busy)
 
@@ -116,6 +121,10 @@ def _conclude(context: Context, journal: Journal) -> None:
     os.sync()  # systemctl enable and nmcli leave that to others, and no agent looks again
     latches.set_once(context.root, latches.COMPLETE, json.dumps(result, sort_keys=True) + "\n")
     journal.verdict("complete", **result)
+    with contextlib.suppress(OSError):
+        summary = (context.root / SUMMARY).read_text(encoding="utf-8")
+        journal.progress("report", "done", summary)
+    journal.progress("result", "complete", f"with {identity.peer.name}")
 
 
 def _converge_for_ever(context: Context, journal: Journal) -> None:

@@ -176,6 +176,18 @@ MISTAKES = [
         '"ntp example"',
         "KS106]: time.servers[0]: not a host name",
     ),
+    (
+        "[time]",
+        '[progress]\nurl = "https://example.org/x$(reboot)"\n\n[time]',
+        '"https://example.org/x',
+        "KS105]: progress.url: string should match pattern",
+    ),
+    (
+        "[time]",
+        '[progress]\nurl = "http://10.0.0.9"\ncertificate = "a.crt"\n\n[time]',
+        '"a.crt"',
+        "KS137]: progress.certificate: there is no https url to use it for",
+    ),
     ("2f0c5a8e-6f5b", "2f0c5a8e-6f5", '"2f0c', "KS106]: pair.id: not a UUID"),
     (
         "os_gib = 36",

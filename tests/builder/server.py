@@ -125,7 +125,7 @@ class Server:
         (self.root / "told.json").write_text(json.dumps(self.told))
         for name in self.refuses:
             self.stub(name, "exit 1")
-        (script,) = re.findall(r"^%pre[^\n]*\n(.*?)^%end$", kickstart, re.DOTALL | re.MULTILINE)
+        (script,) = re.findall(r"^%pre [^\n]*\n(.*?)^%end$", kickstart, re.DOTALL | re.MULTILINE)
         script = _OWN.sub(lambda found: f"{self.root}/{found[1]}", script)
         before = {name: extents(self.root / "dev" / name) for name in self.told}
         done = subprocess.run(

@@ -3,6 +3,7 @@
 import pytest
 
 from builder.plan.redact import redact
+from builder.plan.tokens import progress
 
 KEY = "-----BEGIN PRIVATE KEY-----\nMIGHAgEA\n-----END PRIVATE KEY-----"
 HASH = "$6$rounds=5000$saltsalt$" + "x" * 86
@@ -17,6 +18,8 @@ HASH = "$6$rounds=5000$saltsalt$" + "x" * 86
         ("rhsm --organization=42 --activation-key=s3cret --proxy=x", "s3cret"),
         ("rhsm --activation-key='s3 cr3t'", "cr3t"),
         ("ksbuild-link-" + "5e" * 32, "5e5e5e"),
+        ('"token": "' + progress("key", "julius") + '"', progress("key", "julius")),
+        ("ksbuild-serve-" + "5e" * 32, "5e5e5e"),
     ],
 )
 def test_gone(text: str, secret: str) -> None:

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 from tests.builder.unprivileged import NOBODY, nobodys, python, run
@@ -23,6 +24,9 @@ def test_from_the_wheel_alone(el9_iso: Path, nobodys: Path) -> None:
     for stale in wheels.glob("ksbuild-*"):
         stale.unlink()
     subprocess.run([*pip, *options, "--no-deps", ROOT], check=True)
+    (wheel,) = wheels.glob("ksbuild-*")
+    within = set(zipfile.ZipFile(wheel).namelist())
+    assert within >= {"builder/serve/page.css", "builder/serve/page.js"}, "served, and no modules"
     venv = nobodys / "venv"
     subprocess.run([python(nobodys), "-m", "venv", "--without-pip", venv], check=True)
     there: list[str | Path] = ["--python", venv / "bin/python", "--quiet"]

@@ -6,6 +6,7 @@ import pytest
 
 from builder.plan import netboot, node_files, tree
 from builder.plan.bootmenu import Medium
+from builder.plan.tokens import Progress
 from builder.profile.load import load
 from builder.resources import templates
 from tests.builder.conftest import plan_of, planned
@@ -36,7 +37,19 @@ def served(profile: Path) -> dict[str, str]:
 def test_golden(root: Path, name: str, regenerate: bool) -> None:
     profile = root / f"profiles/{name.removesuffix('-pxe')}.toml"
     files = served(profile) if name.endswith("-pxe") else rendered(profile)
-    folder = GOLDEN / name
+    compare(files, GOLDEN / name, regenerate=regenerate)
+
+
+def test_progress(root: Path, regenerate: bool) -> None:
+    """What is told where a profile names a server: the example's ks.cfg with just that."""
+    tokens = {name: f"ksbuild-progress-{name}" for name in ("justinian", "julius")}
+    progress = Progress("https://10.0.0.9:8443", tokens, "CERTIFICATE")
+    plan = planned(load(root / "profiles/example.toml").profile, progress=progress)
+    compare({"ks.cfg": plan.either}, GOLDEN / "progress", regenerate=regenerate)
+
+
+def compare(files: dict[str, str], folder: Path, *, regenerate: bool) -> None:
+    """Each file as it was, and no other; or write them."""
     present = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
     if regenerate:
         for stale in present.keys() - files.keys():

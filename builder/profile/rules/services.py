@@ -180,4 +180,20 @@ def source(profile: Profile) -> Iterator[Problem]:
         )
 
 
-RULES = (fencing, password, bmc_address, second_level, source)
+def progress(profile: Profile) -> Iterator[Problem]:
+    """A certificate only where the server shows one; without, everybody reads along."""
+    url = profile.progress.url or ""
+    if profile.progress.certificate is not None and not url.startswith("https:"):
+        why = "there is no https url to use it for"
+        yield Problem("KS137", ("progress", "certificate"), why)
+    if url.startswith("http:"):
+        yield Problem(
+            "KS138",
+            ("progress", "url"),
+            "progress is told in clear text",
+            "ksbuild serve --certificate, and https here",
+            severity=WARNING,
+        )
+
+
+RULES = (fencing, password, bmc_address, second_level, source, progress)

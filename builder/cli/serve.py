@@ -1,0 +1,259 @@
+"""ksbuild serve and ksbuild reinstall"""
+
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from builder.cli.outcome import ENVIRONMENT, PROFILE, REFUSED, errors_worded, fail, result
+from builder.cli.planning import prepare
+
+if TYPE_CHECKING:
+    from builder.plan import Plan
+    from builder.serve.catalog import Catalog
+    from builder.serve.run import Settings
+    from builder.serve.store import Store
+
+EXTRA = "pip install 'ksbuild[serve]'"
+DEFAULT_STATE = "ksbuild-serve.sqlite"
+STATE = click.option(
+    "--state", type=click.Path(path_type=Path), default=DEFAULT_STATE, help="Default: here."
+)
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+CLEAR_TEXT = (
+    "warning: plain HTTP, so whoever listens on this network reads the kickstarts: password hashes,"
+    " SSH public keys, and the keys that introduce the nodes to each other (they open nothing any"
+    " more once the pair is formed), the tokens, and the page; next: --certificate and --key"
+)
+
+
+def _duration(_: click.Context, __: click.Parameter, value: str) -> float:
+    """30m, 8h or 2d as seconds, at most 30 days."""
+    found = re.fullmatch(r"(\d{1,4})([mhd])", value)
+    seconds = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not 60 <= seconds <= 30 * 86400:
+        raise click.BadParameter(f"{value!r} is not a time such as 30m, 8h or 2d")
+    return float(seconds)
+
+
+def _listen(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
+    """ADDRESS:PORT, an IPv6 address in brackets; without them, and the port."""
+    import ipaddress
+
+    host, _colon, port = value.rpartition(":")
+    try:
+        address = str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
+        number = int(port)
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is not ADDRESS:PORT, such as 10.0.0.2:8080") from None
+    return address, number
+
+
+VALID = click.option(
+    "--valid", callback=_duration, default="1d", help="How long kickstarts are served."
+)
+
+
+@click.command()
+@click.argument("profiles", metavar="PROFILE...", nargs=-1, required=True, type=Path)
+@click.option("--listen", callback=_listen, required=True, help="ADDRESS:PORT to answer on.")
+@click.option("--url", help="How nodes and people reach it. Default: what --listen says.")
+@click.option("--tree", help="Installation tree over HTTP, where the profile has no install.url.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="For HTTPS: PEM, the chain.")
+@click.option("--key", type=click.Path(path_type=Path), help="Its private key.")
+@VALID
+@click.option("--refetch", callback=_duration, default="30m", help="As long after the first fetch.")
+@click.option("--webhook", help="URL that is told what finished and what failed.")
+@STATE
+@click.option("--keys", type=click.Path(path_type=Path), help="Of a single PROFILE, as for iso.")
+@click.option("--json", "as_json", is_flag=True, help="Where it serves as JSON, once it does.")
+@click.option("-q", "--quiet", is_flag=True, help="Say only what went wrong.")
+def serve(
+    profiles: tuple[Path, ...],
+    listen: tuple[str, int],
+    url: str | None,
+    tree: str | None,
+    certificate: Path | None,
+    key: Path | None,
+    valid: float,
+    refetch: float,
+    webhook: str | None,
+    state: Path,
+    keys: Path | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Serve the nodes' kickstarts over HTTP, and a page that shows how far they are.
+
+    A node may be installed once: its kickstart is for that node's installer, for a while, until the
+    node says that it is installed; from then on its boot loader is told to start the disk, until
+    somebody types ksbuild reinstall. The nodes of media whose profile has [progress] url tell it
+    as well. Ends with Ctrl-C, and goes on where it was when it is started again.
+    """
+    _need_extra()
+    from builder.serve.run import Settings
+
+    if keys and len(profiles) > 1:
+        raise click.UsageError("--keys is for one PROFILE; each of several has PROFILE.keys/")
+    if (certificate is None) != (key is None):
+        raise click.UsageError("--certificate and --key go together")
+    base = _base(listen, url, secure=certificate is not None)
+    settings = Settings(*listen, base, state, valid, refetch, certificate, key, webhook)
+    with errors_worded():
+        _serve(settings, profiles, keys, tree, as_json=as_json, quiet=quiet)
+    if not quiet:
+        click.echo(f"stopped; {state} knows how far everything is", err=True)
+
+
+@click.command()
+@click.argument("profile", type=click.Path(path_type=Path))
+@click.argument("node")
+@VALID
+@STATE
+@click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/ beside it.")
+def reinstall(profile: Path, node: str, valid: float, state: Path, keys: Path | None) -> None:
+    """Let NODE of PROFILE be installed anew over the network, once.
+
+    Its next start from the network then installs its operating system anew, without asking; its
+    data partition stays. A node that met its peer already needs a ticket instead: see the manual.
+    """
+    from builder.plan import tokens
+    from builder.serve.store import Key
+
+    with errors_worded():
+        prepared = prepare(profile, keys, keep=True, node=node)
+        store = _store(state)
+        known = Key(prepared.profile.pair.id, node)
+        with store.transaction():
+            allowance = store.allowance(known)
+            if allowance is None:
+                fail(REFUSED, f"{state} does not know {node}", f"ksbuild serve {profile} first")
+            generation = allowance.generation + 1
+            token = tokens.kickstart(prepared.serve_key(), node, generation)
+            expires = time.time() + valid
+            store.allow_again(known, generation, tokens.digest(token), expires)
+        store.close()
+    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(expires))
+    click.echo(f"{node} may be installed anew until {until}; next: start it from the network")
+
+
+def _need_extra() -> None:
+    try:
+        import starlette
+        import uvicorn
+    except ImportError as error:
+        fail(ENVIRONMENT, f"serve needs a package that is not there: {error.name}", EXTRA)
+    del starlette, uvicorn
+
+
+def _base(listen: tuple[str, int], url: str | None, *, secure: bool) -> str:
+    from builder.profile.values import SERVER_URL
+
+    address, port = listen
+    if url is None:
+        if address in ("0.0.0.0", "::"):  # noqa: S104 - told apart, not listened on
+            raise click.UsageError(
+                f"{address} is every address: name the one nodes use, with --url"
+            )
+        host = f"[{address}]" if ":" in address else address
+        url = f"{'https' if secure else 'http'}://{host}:{port}"
+    if not re.fullmatch(SERVER_URL, url):
+        raise click.UsageError("--url is just http://HOST:PORT or https://HOST:PORT")
+    return url.rstrip("/")
+
+
+def _serve(
+    settings: "Settings",
+    profiles: tuple[Path, ...],
+    keys: Path | None,
+    tree: str | None,
+    *,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from builder.serve.catalog import catalog
+    from builder.serve.run import allow, bind, check_certificate, serve
+    from builder.serve.store import StoreError
+
+    say = _silent if quiet else _say
+    try:
+        check_certificate(settings)
+    except ssl.SSLError as error:
+        where = f"{settings.certificate}, {settings.key}"
+        fail(ENVIRONMENT, f"{where}: {error.reason or error}", "a PEM certificate and its own key")
+    try:
+        served = catalog(_plans(profiles, keys, tree, settings.base, say))
+    except ValueError as error:
+        fail(PROFILE, str(error), "serve each pair once, from one profile")
+    store = _store(settings.state, make=True)
+    try:
+        allow(store, served, time.time() + settings.valid_s)
+    except StoreError as error:
+        fail(REFUSED, str(error), error.hint)
+    store.close()
+    try:
+        listening = bind(settings.address, settings.port)
+    except OSError as error:
+        where = f"{settings.address} port {settings.port}"
+        fail(ENVIRONMENT, f"{where}: {error.strerror}", "an address of this machine, a free port")
+    if settings.certificate is None:
+        click.echo(CLEAR_TEXT, err=True)
+    announce = partial(_announce, settings, served, as_json=as_json, quiet=quiet)
+    serve(settings, served, listening, say, announce)
+
+
+def _plans(
+    profiles: tuple[Path, ...],
+    keys: Path | None,
+    tree: str | None,
+    base: str,
+    say: Callable[[str], None],
+) -> "Iterator[tuple[Plan, str, str]]":
+    """Each pair's plan for the network, its key, and the profile's file."""
+    from builder.plan.kickstart import from_tree
+
+    for profile in profiles:
+        prepared = prepare(profile, keys, keep=True)
+        if prepared.profile.install.url is None and tree is None:
+            fail(PROFILE, f"{profile} has no install.url", "name the tree with --tree URL")
+        if tree is not None:
+            prepared = prepared.changed(from_tree(prepared.profile, tree))
+        yield prepared.plan(told=base), prepared.serve_key(), str(profile)
+        say(f"{profile}: kickstarts are rendered")
+
+
+def _announce(settings: "Settings", served: "Catalog", *, as_json: bool, quiet: bool) -> None:
+    from builder.plan import tokens
+
+    first = next(iter(served.nodes.values()))
+    page = f"{settings.base}/see/{tokens.page(first.secret)}/"
+    ipxe = f"{settings.base}/boot/${{mac}}/ipxe"
+    grub = f"(http,{settings.base.partition('://')[2]})/boot/$net_default_mac/grub.cfg"
+    if as_json:
+        pairs = [{"name": pair.name, "nodes": pair.nodes} for pair in served.pairs.values()]
+        values = {"page": page, "ipxe": ipxe, "grub": grub, "state": str(settings.state)}
+        result("ksbuild/serve/1", url=settings.base, pairs=pairs, **values)
+    elif not quiet:
+        click.echo(f"page: {page}\niPXE: chain {ipxe}\nGRUB: configfile {grub}")
+
+
+def _store(path: Path, *, make: bool = False) -> "Store":
+    from builder.serve.store import Store, StoreError
+
+    try:
+        return Store(path, make=make)
+    except StoreError as error:
+        fail(ENVIRONMENT, str(error), error.hint)
+
+
+def _say(line: str) -> None:
+    click.echo(f"{time.strftime('%H:%M:%S')} {line}", err=True)
+
+
+def _silent(_: str) -> None:
+    """Nothing is said."""

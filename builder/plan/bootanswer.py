@@ -1,0 +1,74 @@
+"""What a node is told that starts from the network: install, start the local disk, or nothing.
+
+iPXE asks by URL and runs the script it gets; GRUB reads the same as a configuration file.
+"""
+
+from dataclasses import dataclass
+
+from builder.plan.bootmenu import fetches, network
+from builder.profile.model import NodeSection, Profile
+
+KERNEL, INITRD = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The same answer for both kinds of loader."""
+
+    ipxe: str
+    grub: str
+
+
+def cmdline(profile: Profile, node: NodeSection, kickstart: str, *, again: bool) -> str:
+    """The installer's kernel command line; `kickstart` is the URL.
+
+    Anaconda tells its MACs and the serial number with the request, which the server compares.
+    `again` is a human's consent to install a node anew that is there already.
+    """
+    arguments = [
+        f"inst.ks={kickstart}",
+        "inst.ks.sendmac",
+        "inst.ks.sendsn",
+        f"inst.stage2={profile.install.url}",
+        "inst.nosave=input_ks,output_ks",
+        *(network(profile, (node,)) if fetches(profile) else ["ip=dhcp"]),
+        *([f"ksbuild.reinstall={profile.pair.name}-{node.name}"] if again else []),
+        *profile.install.kernel_arguments,
+    ]
+    return " ".join(arguments)
+
+
+def install(profile: Profile, node: NodeSection, kickstart: str, *, again: bool) -> Answer:
+    """Start the installer, from the installation tree itself."""
+    tree = (profile.install.url or "").rstrip("/")
+    line = cmdline(profile, node, kickstart, again=again)
+    at = tree.partition("://")[2]
+    host, _, path = at.partition("/")
+    return Answer(
+        f"#!ipxe\necho ksbuild: installing {node.name}\n"
+        f"kernel {tree}/{KERNEL} initrd=initrd.img {line}\n"
+        f"initrd --name initrd.img {tree}/{INITRD}\nboot\n",
+        f"echo 'ksbuild: installing {node.name}'\n"
+        f"linux (http,{host})/{path}/{KERNEL} {line}\n"
+        f"initrd (http,{host})/{path}/{INITRD}\nboot\n",
+    )
+
+
+def local(name: str) -> Answer:
+    """Start the disk: under UEFI by leaving, so that the firmware goes on to it."""
+    said = f"ksbuild: {name} is installed, starting its disk"
+    return Answer(
+        f"#!ipxe\necho {said}\niseq ${{platform}} efi && exit ||\n"
+        "sanboot --no-describe --drive 0x80\n",
+        f"echo '{said}'\n"
+        "if [ $grub_platform = efi ]; then exit 1; fi\nset root=(hd0)\nchainloader +1\nboot\n",
+    )
+
+
+def refuse(why: str, then: str) -> Answer:
+    """Install nothing and say why on the screen; half a minute later the firmware goes on."""
+    said = (f"ksbuild: REFUSED: {why}", f"Next: {then}")
+    return Answer(
+        "#!ipxe\n" + "".join(f"echo {line}\n" for line in said) + "sleep 30\nexit\n",
+        "".join(f"echo '{line}'\n" for line in said) + "sleep 30\nexit 1\n",
+    )

@@ -1,0 +1,43 @@
+"""Every answer with the headers that keep it where it belongs."""
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
+        " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def text(body: str, status: int = 200, kind: str = "text/plain") -> Response:
+    """A text; what a refusal says ends with a line."""
+    return Response(body, status, headers=HEADERS, media_type=f"{kind}; charset=utf-8")
+
+
+def refused(status: int, why: str, then: str = "") -> Response:
+    """Why not, and the next thing to do: a program sees the status, a person the words."""
+    following = f"next: {then}\n" if then else ""
+    return text(f"ksbuild: {why}\n{following}", status)
+
+
+class Pieces(Response):
+    """One text in parts that are not put together in memory; for HEAD without `body`."""
+
+    def __init__(self, parts: tuple[bytes, ...], *, body: bool = True) -> None:
+        length = {"Content-Length": str(sum(map(len, parts)))}
+        super().__init__(headers={**HEADERS, **length}, media_type="text/plain; charset=utf-8")
+        self._parts = parts if body else ()
+
+    async def __call__(self, _: Scope, __: Receive, send: Send) -> None:
+        """Send them one after the other; who went away is uvicorn's to notice."""
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        for part in self._parts:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -1,0 +1,264 @@
+"""The routes: each looks things up, asks the store, and answers; nothing is made from a request.
+
+What needs no token is only what a boot loader asks by its MAC, which can carry none.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from builder.plan import bootanswer, tokens
+from builder.plan.bootanswer import Answer
+from builder.serve import admission, answers, page, readings
+from builder.serve.catalog import Catalog, ServedPair
+from builder.serve.changes import MOST_WATCHERS, Changes, look_elsewhere
+from builder.serve.events import LARGEST_BYTES, Event, EventError, parse
+from builder.serve.stages import Way, way
+from builder.serve.store import Key, Store
+from builder.serve.webhook import Webhook
+from builder.serve.writer import Writer
+
+BODY_S = 10.0  # a body that takes longer is not waited for
+_UNKNOWN = "nothing here for this address"
+_COUNTERS = ("kickstarts", "kickstarts_refused", "events", "events_refused")
+T = TypeVar("T")
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass
+class Server:
+    """What the routes work with. `base` is the URL that nodes reach it by, without a last slash."""
+
+    catalog: Catalog
+    store: Store  # to read from; the writer has one of its own
+    writer: Writer
+    base: str
+    refetch_s: float
+    assets: dict[str, tuple[str, str]]  # name -> (media type, text)
+    say: Callable[[str], None]
+    webhook: Webhook | None = None
+    ready: Callable[[], None] = lambda: None  # called once everything is set up
+    now: Callable[[], float] = time.time
+    changes: Changes = field(default_factory=Changes)
+    counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(_COUNTERS, 0)))
+
+    def app(self) -> Starlette:
+        """The application; every route is in this one table."""
+        one, all_pairs = "/see/{token}/pair/{pair}", "/see/{token}"
+        routes = [
+            Route("/ks/{token}", self.kickstart, methods=["GET", "HEAD"]),
+            Route("/events", self.events, methods=["POST"]),
+            Route("/boot/{mac}/ipxe", self.boot, methods=["GET"], name="ipxe"),
+            Route("/boot/{mac}/grub.cfg", self.boot, methods=["GET"], name="grub"),
+            Route(f"{all_pairs}/", self.seen(self.overview), methods=["GET"]),
+            Route(f"{all_pairs}/live", self.seen(self.live), methods=["GET"]),
+            Route(f"{all_pairs}/status", self.seen(self.status), methods=["GET"]),
+            Route(f"{all_pairs}/metrics", self.seen(self.metrics), methods=["GET"]),
+            Route(all_pairs + "/{asset}", self.seen(self.asset), methods=["GET"]),
+            Route(one, self.seen(self.pair), methods=["GET"]),
+            Route(f"{one}/live", self.seen(self.live), methods=["GET"]),
+        ]
+        app = Starlette(routes=routes, lifespan=self.alive, exception_handlers=_WORDED)
+        app.router.redirect_slashes = False  # it would repeat the request's Host
+        return app
+
+    @contextlib.asynccontextmanager
+    async def alive(self, _: Starlette) -> AsyncIterator[None]:
+        """Write, look for what others wrote, and tell the webhook, as long as the server runs."""
+        everybody = list(self.catalog.pairs)
+        jobs = [look_elsewhere(self.writer, lambda: self.changes.note(everybody))]
+        jobs += [self.webhook.deliver(self.store, self.writer)] if self.webhook else []
+        tasks = [asyncio.create_task(job) for job in jobs]
+        self.ready()
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    # --- nodes
+
+    async def kickstart(self, request: Request) -> Response:
+        """The kickstart of the node whose token it is, to that node's installer, for a while."""
+        key = self.store.whose(tokens.digest(request.path_params["token"]))
+        served = self.catalog.nodes.get(key) if key else None
+        if key is None or served is None:
+            return self._refused_kickstart(404, _UNKNOWN)
+        again = f"ksbuild reinstall {self.catalog.pairs[key.pair].file} {key.node}"
+        if why := admission.other_hardware(served.hardware, request.headers):
+            event = Event("kickstart", "refused", f"{why}; next: look at node.uplink.ports")
+            await self._hear(key, lambda store: store.say(key, event, self.now()))
+            return self._refused_kickstart(403, why)
+        if request.method == "HEAD":
+            return answers.Pieces(served.kickstart, body=False)
+        now, allowance = self.now(), self.store.allowance(key)
+        known = allowance is not None and allowance.fetched is not None
+        if allowance is None or not known or admission.closed(allowance, now, self.refetch_s):
+            fetch = partial(Store.fetch, key=key, now=now, refetch_s=self.refetch_s, again=again)
+            if why := await self._hear(key, fetch):
+                return self._refused_kickstart(410, why, again)
+        self.counts["kickstarts"] += 1
+        self.say(f"{key.node}: kickstart sent")
+        return answers.Pieces(served.kickstart)
+
+    def _refused_kickstart(self, status: int, why: str, then: str = "") -> Response:
+        self.counts["kickstarts_refused"] += 1
+        return answers.refused(status, why, then)
+
+    async def boot(self, request: Request) -> Response:
+        """What a boot loader is to do, by the MAC it says it has."""
+        mac = request.path_params["mac"].upper().replace("-", ":")
+        served = self.catalog.by_mac.get(mac)
+        if served is None:
+            answer = bootanswer.refuse(
+                "no node of the served pairs has this port",
+                "add it to node.uplink.ports of a profile, or serve that profile as well",
+            )
+        else:
+            answer = await self._boot(served.key)
+        return answers.text(getattr(answer, request.scope["route"].name))
+
+    async def _boot(self, key: Key) -> Answer:
+        served, allowance = self.catalog.nodes[key], self.store.allowance(key)
+        if allowance is None:
+            return bootanswer.refuse("this node is not served", "start ksbuild serve anew")
+        if allowance.installed is not None:
+            return bootanswer.local(key.node)
+        if why := admission.closed(allowance, self.now(), self.refetch_s):
+            then = f"ksbuild reinstall {self.catalog.pairs[key.pair].file} {key.node}"
+            event = Event("installer", "refused", f"{why}; next: {then}")
+            await self._hear(key, lambda store: store.say(key, event, self.now()))
+            return bootanswer.refuse(f"{key.node} is not to be installed: {why}", then)
+        event = Event("installer", "started", "its boot loader was told to install")
+        await self._hear(key, lambda store: store.say(key, event, self.now()))
+        return served.install(self.base, allowance.generation)
+
+    async def events(self, request: Request) -> Response:
+        """What a node tells of itself, by its own token and of itself alone."""
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        key = self.catalog.by_progress.get(tokens.digest(token)) if kind == "Bearer" else None
+        if key is None:
+            return self._refused_event(401, "this token opens nothing here")
+        body = await _body(request)
+        if body is None:
+            return self._refused_event(413, f"more than {LARGEST_BYTES} bytes, or too slow")
+        try:
+            event = parse(body)
+        except EventError as error:
+            return self._refused_event(400, f"no event: {error}")
+        await self._hear(key, lambda store: store.hear(key, event, self.now()))
+        self.counts["events"] += 1
+        self.say(f"{key.node}: {event.stage}: {event.event}")
+        return answers.text("", 204)
+
+    def _refused_event(self, status: int, why: str) -> Response:
+        self.counts["events_refused"] += 1
+        return answers.refused(status, why)
+
+    async def _hear(self, key: Key, change: Callable[[Store], T]) -> T:
+        done = await self.writer.do(change)
+        self.changes.note([key.pair])
+        if self.webhook:
+            self.webhook.wake()
+        return done
+
+    # --- people
+
+    def seen(self, handler: Handler) -> Handler:
+        """The same for whoever has the page's token; for anybody else there is nothing."""
+
+        async def guarded(request: Request) -> Response:
+            if tokens.digest(request.path_params["token"]) != self.catalog.page:
+                return answers.refused(404, _UNKNOWN)
+            return await handler(request)
+
+        return guarded
+
+    async def overview(self, _: Request) -> Response:
+        """All pairs; of a single one all there is."""
+        pairs = list(self.catalog.pairs.values())
+        if len(pairs) == 1:
+            return self._page(pairs[0], base="", alone=True)
+        rows = [(pair.id, pair.name, self._ways(pair)) for pair in pairs]
+        return answers.text(page.overview(rows, self.now()), kind="text/html")
+
+    async def pair(self, request: Request) -> Response:
+        """Both nodes of one pair."""
+        pair = self.catalog.pairs.get(request.path_params["pair"])
+        if pair is None:
+            return answers.refused(404, _UNKNOWN)
+        return self._page(pair, base="../", alone=len(self.catalog.pairs) == 1)
+
+    def _page(self, pair: ServedPair, *, base: str, alone: bool) -> Response:
+        html = page.pair_page(pair.name, self._ways(pair), self.now(), base=base, alone=alone)
+        return answers.text(html, kind="text/html")
+
+    async def asset(self, request: Request) -> Response:
+        """The style and the script, by name."""
+        found = self.assets.get(request.path_params["asset"])
+        return answers.text(found[1], kind=found[0]) if found else answers.refused(404, _UNKNOWN)
+
+    async def status(self, _: Request) -> Response:
+        """Everything as JSON."""
+        return answers.text(readings.status(self._all()), kind="application/json")
+
+    async def metrics(self, _: Request) -> Response:
+        """Everything for Prometheus."""
+        return answers.text(readings.metrics(self._all(), self.counts))
+
+    async def live(self, request: Request) -> Response:
+        """Server-sent events: something changed, look again."""
+        pair = request.path_params.get("pair")
+        if pair is not None and pair not in self.catalog.pairs:
+            return answers.refused(404, _UNKNOWN)
+        if self.changes.watchers >= MOST_WATCHERS:
+            return answers.refused(503, "too many watch already", "reload the page")
+        watched = self.changes.watch(pair)
+        return StreamingResponse(watched, headers=answers.HEADERS, media_type="text/event-stream")
+
+    def _all(self) -> list[tuple[ServedPair, Sequence[Way]]]:
+        return [(pair, self._ways(pair)) for pair in self.catalog.pairs.values()]
+
+    def _ways(self, pair: ServedPair) -> list[Way]:
+        said = self.store.stages(pair.id)
+        return [way(node, said.get(node, {})) for node in pair.nodes]
+
+
+async def _body(request: Request) -> bytes | None:
+    """The body; None when it is larger than an event may be, or does not come."""
+    taken = bytearray()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for chunk in request.stream():
+                taken += chunk
+                if len(taken) > LARGEST_BYTES:
+                    return None
+    except (TimeoutError, ClientDisconnect):
+        return None
+    return bytes(taken)
+
+
+async def _no_disk(_: Request, error: Exception) -> Response:
+    """What could not be kept is not acknowledged."""
+    return answers.refused(
+        503, f"the state cannot be written: {error}", "look at the server's disk"
+    )
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    """Starlette's own refusals, with our headers and without the request's words."""
+    return answers.refused(getattr(error, "status_code", 500), _UNKNOWN)
+
+
+_WORDED = {sqlite3.Error: _no_disk, 404: _http, 405: _http}

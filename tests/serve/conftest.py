@@ -1,0 +1,15 @@
+"""A running server for every test that wants one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serve.running import Running, running
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Running]:
+    """It serves the example's pair."""
+    with running(tmp_path) as one:
+        yield one
