@@ -89,7 +89,6 @@ def iso(
     Same profile, source, keys and SOURCE_DATE_EPOCH: same bytes.
     """
     from builder.media.source import open_source
-    from builder.packages.extras import FOLDER
     from builder.plan import tree
     from builder.resources import templates
 
@@ -112,8 +111,9 @@ def iso(
             medium = choose_medium(prepared.profile, opened, chosen, node, with_stage2=with_stage2)
             dvd = medium.dvd
             network = need_network(prepared, opened, extras, dvd=dvd, offline=offline)
-            plan = prepared.plan(extras=FOLDER if extras else "", dvd=dvd, network=network)
             summary = {**extras.summary, "network": network} if extras else None
+            packed = str(summary["folder"]) if summary else ""
+            plan = prepared.plan(extras=packed, dvd=dvd, network=network)
             files = tree(plan, medium, templates(), extras=summary)
             if chosen == "boot" and not dry_run:
                 write_boot(target, files, opened, medium, extras)

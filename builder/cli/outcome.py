@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,7 +83,29 @@ def _word(error: Exception) -> None:
 
 
 class Commands(click.Group):
-    """A group whose commands end with one line and status 1 where there is a bug."""
+    """A group whose commands end with one line and status 1 where there is a bug.
+
+    `places` is command -> module of `builder.cli` that has it, imported when it is asked for.
+    """
+
+    def __init__(self, *args: Any, places: dict[str, str], **values: Any) -> None:
+        super().__init__(*args, **values)
+        self._places = places
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, in the alphabet's order."""
+        return sorted([*super().list_commands(ctx), *self._places])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, None where there is none."""
+        place = self._places.get(cmd_name)
+        if place is None:
+            return super().get_command(ctx, cmd_name)
+        module = importlib.import_module(f"builder.cli.{place}")
+        for value in vars(module).values():
+            if isinstance(value, click.Command) and value.name == cmd_name:
+                return value
+        raise LookupError(f"{cmd_name} is not in builder.cli.{place}")
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. An error's own words are left out: they could hold a secret."""

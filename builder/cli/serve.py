@@ -1,7 +1,6 @@
 """ksbuild serve and ksbuild reinstall"""
 
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -176,6 +175,8 @@ def _serve(
     as_json: bool,
     quiet: bool,
 ) -> None:
+    import ssl
+
     from builder.serve.catalog import catalog
     from builder.serve.run import allow, bind, check_certificate, serve
     from builder.serve.store import StoreError

@@ -16,4 +16,5 @@ class Strict(BaseModel):
         frozen=True,
         strict=True,
         hide_input_in_errors=True,
+        defer_build=True,
     )
