@@ -6,8 +6,9 @@ Every round runs every way once, one after another, so that a busy machine is bu
 the table has the medians. "patch" is mkksiso's work and no more, in a Python of its own, and what
 CPU is compared by; "iso" is the command as a user types it, with profile, keys, kickstarts and
 sha256, but without asking the repositories; most of what it takes more is importing its libraries.
-CPU is user and system time of all processes of a way. "written" is what the kernel was given to write (ru_oublock); on XFS, what reached the loop device
-(its `stat`), the file system's log included. Takes root for the loop device.
+CPU is user and system time of all processes of a way. "written" is what the kernel was given to
+write (ru_oublock); on XFS, what reached the loop device (its `stat`), the file system's log
+included. Takes root for the loop device.
 """
 
 import argparse
