@@ -38,6 +38,7 @@ class Pieces(Response):
         """Send them one after the other; who went away is uvicorn's to notice."""
         start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
         await send(start)
-        for part in self._parts:
+        *parts, last = self._parts or (b"",)
+        for part in parts:
             await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await send({"type": "http.response.body", "body": last, "more_body": False})

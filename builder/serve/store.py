@@ -146,7 +146,9 @@ class Store:
         if allowance is None:
             return "it is not served here"
         why = closed(allowance, now, refetch_s)
-        if not why and allowance.fetched is None:
+        if not why and allowance.fetched is not None:
+            return ""
+        if not why:
             self._db.execute(
                 "UPDATE node SET fetched=? WHERE pair=? AND name=?", (now, key.pair, key.node)
             )
