@@ -139,7 +139,7 @@ def serve(
     )
     # What is no request is answered as such, and worth no line; a bug is.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    # The catalog stays as it is: looking through it for garbage took a fifth of the time of a storm.
+    # The catalog stays as it is: looking through it for garbage took a fifth of a storm.
     gc.collect()
     gc.freeze()
     try:
