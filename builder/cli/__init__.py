@@ -17,7 +17,7 @@ COMMANDS = {
     "pxe": "pxe",
     "inspect": "inspect",
     "serve": "serve",
-    "reinstall": "serve",
+    "reinstall": "reinstall",
     "keys": "keys",
     "hash-password": "keys",
     "doctor": "doctor",

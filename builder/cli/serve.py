@@ -1,16 +1,19 @@
-"""ksbuild serve and ksbuild reinstall"""
+"""ksbuild serve"""
 
 import re
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from builder.cli.booting import Tree, lay_out, read_tree
 from builder.cli.outcome import ENVIRONMENT, PROFILE, REFUSED, errors_worded, fail, result
 from builder.cli.planning import prepare
+from builder.cli.tree import pool_of
 
 if TYPE_CHECKING:
     from builder.plan import Plan
@@ -63,6 +66,14 @@ VALID = click.option(
 @click.option("--listen", callback=_listen, required=True, help="ADDRESS:PORT to answer on.")
 @click.option("--url", help="How nodes and people reach it. Default: what --listen says.")
 @click.option("--tree", help="Installation tree over HTTP, where the profile has no install.url.")
+@click.option(
+    "--boot",
+    metavar="TREE",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="What ksbuild pxe made: loaders, kernel and packages come from it.",
+)
+@click.option("--dnsmasq", is_flag=True, help="With --boot: start dnsmasq for TFTP and DHCP.")
+@click.option("--pool", metavar="FIRST-LAST", help="With --dnsmasq: be the only DHCP server.")
 @click.option("--certificate", type=click.Path(path_type=Path), help="For HTTPS: PEM, the chain.")
 @click.option("--key", type=click.Path(path_type=Path), help="Its private key.")
 @VALID
@@ -77,6 +88,9 @@ def serve(
     listen: tuple[str, int],
     url: str | None,
     tree: str | None,
+    boot: Path | None,
+    dnsmasq: bool,
+    pool: str | None,
     certificate: Path | None,
     key: Path | None,
     valid: float,
@@ -101,44 +115,18 @@ def serve(
         raise click.UsageError("--keys is for one PROFILE; each of several has PROFILE.keys/")
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key go together")
+    if boot is None and (dnsmasq or pool):
+        raise click.UsageError("--dnsmasq and --pool need --boot TREE")
+    if boot is not None and (tree or certificate):
+        raise click.UsageError("--boot is instead of --tree, and firmware knows no --certificate")
     base = _base(listen, url, secure=certificate is not None)
     settings = Settings(*listen, base, state, valid, refetch, certificate, key, webhook)
     with errors_worded():
-        _serve(settings, profiles, keys, tree, as_json=as_json, quiet=quiet)
+        found = read_tree(boot, base, state) if boot else None
+        asked = _Asked(profiles, keys, tree, found, pool_of(pool), dnsmasq)
+        _serve(settings, asked, as_json=as_json, quiet=quiet)
     if not quiet:
         click.echo(f"stopped; {state} knows how far everything is", err=True)
-
-
-@click.command()
-@click.argument("profile", type=click.Path(path_type=Path))
-@click.argument("node")
-@VALID
-@STATE
-@click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/ beside it.")
-def reinstall(profile: Path, node: str, valid: float, state: Path, keys: Path | None) -> None:
-    """Let NODE of PROFILE be installed anew over the network, once.
-
-    Its next start from the network then installs its operating system anew, without asking; its
-    data partition stays. A node that met its peer already needs a ticket instead: see the manual.
-    """
-    from builder.plan import tokens
-    from builder.serve.store import Key
-
-    with errors_worded():
-        prepared = prepare(profile, keys, keep=True, node=node)
-        store = _store(state)
-        known = Key(prepared.profile.pair.id, node)
-        with store.transaction():
-            allowance = store.allowance(known)
-            if allowance is None:
-                fail(REFUSED, f"{state} does not know {node}", f"ksbuild serve {profile} first")
-            generation = allowance.generation + 1
-            token = tokens.kickstart(prepared.serve_key(), node, generation)
-            expires = time.time() + valid
-            store.allow_again(known, generation, tokens.digest(token), expires)
-        store.close()
-    until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(expires))
-    click.echo(f"{node} may be installed anew until {until}; next: start it from the network")
 
 
 def _need_extra() -> None:
@@ -166,15 +154,19 @@ def _base(listen: tuple[str, int], url: str | None, *, secure: bool) -> str:
     return url.rstrip("/")
 
 
-def _serve(
-    settings: "Settings",
-    profiles: tuple[Path, ...],
-    keys: Path | None,
-    tree: str | None,
-    *,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is served: `tree` is the URL of an installation tree, `boot` a folder of ksbuild pxe."""
+
+    profiles: tuple[Path, ...]
+    keys: Path | None
+    tree: str | None
+    boot: Tree | None
+    pool: tuple[str, str] | None
+    dnsmasq: bool
+
+
+def _serve(settings: "Settings", asked: _Asked, *, as_json: bool, quiet: bool) -> None:
     import ssl
 
     from builder.serve.catalog import catalog
@@ -188,10 +180,11 @@ def _serve(
         where = f"{settings.certificate}, {settings.key}"
         fail(ENVIRONMENT, f"{where}: {error.reason or error}", "a PEM certificate and its own key")
     try:
-        served = catalog(_plans(profiles, keys, tree, settings.base, say))
+        plans = _plans(asked, settings.base, say)
+        served = catalog(plans, asked.boot.images) if asked.boot else catalog(plans)
     except ValueError as error:
         fail(PROFILE, str(error), "serve each pair once, from one profile")
-    store = _store(settings.state, make=True)
+    store = open_store(settings.state, make=True)
     try:
         allow(store, served, time.time() + settings.valid_s)
     except StoreError as error:
@@ -205,23 +198,21 @@ def _serve(
     if settings.certificate is None:
         click.echo(CLEAR_TEXT, err=True)
     announce = partial(_announce, settings, served, as_json=as_json, quiet=quiet)
-    serve(settings, served, listening, say, announce)
+    boots = lay_out(asked.boot, served, asked.pool, dnsmasq=asked.dnsmasq) if asked.boot else None
+    serve(settings, served, listening, say, announce, boots)
 
 
 def _plans(
-    profiles: tuple[Path, ...],
-    keys: Path | None,
-    tree: str | None,
-    base: str,
-    say: Callable[[str], None],
+    asked: _Asked, base: str, say: Callable[[str], None]
 ) -> "Iterator[tuple[Plan, str, str]]":
     """Each pair's plan for the network, its key, and the profile's file."""
     from builder.plan.kickstart import from_tree
 
-    for profile in profiles:
-        prepared = prepare(profile, keys, keep=True)
+    tree = base if asked.boot and asked.boot.dvd else asked.tree
+    for profile in asked.profiles:
+        prepared = prepare(profile, asked.keys, keep=True)
         if prepared.profile.install.url is None and tree is None:
-            fail(PROFILE, f"{profile} has no install.url", "name the tree with --tree URL")
+            fail(PROFILE, f"{profile} has no install.url", "name the tree with --tree or --boot")
         if tree is not None:
             prepared = prepared.changed(from_tree(prepared.profile, tree))
         yield prepared.plan(told=base), prepared.serve_key(), str(profile)
@@ -243,7 +234,8 @@ def _announce(settings: "Settings", served: "Catalog", *, as_json: bool, quiet: 
         click.echo(f"page: {page}\niPXE: chain {ipxe}\nGRUB: configfile {grub}")
 
 
-def _store(path: Path, *, make: bool = False) -> "Store":
+def open_store(path: Path, *, make: bool = False) -> "Store":
+    """The server's state; fails where the file is none."""
     from builder.serve.store import Store, StoreError
 
     try:

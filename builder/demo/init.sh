@@ -82,6 +82,22 @@ start_network() { # as ip= says; whichever of its ports is here
   done
 }
 
+headers() { # what Anaconda tells with inst.ks.sendmac and inst.ks.sendsn, a line each
+  local number=0 port
+  case " $(</proc/cmdline) " in *' inst.ks.sendmac '*)
+    for port in /sys/class/net/*; do
+      [ -e "$port/device" ] || continue
+      printf 'X-RHN-Provisioning-MAC-%s: %s %s\r\n' "$number" "${port##*/}" "$(<"$port/address")"
+      number=$((number + 1))
+    done
+    ;;
+  esac
+  case " $(</proc/cmdline) " in *' inst.ks.sendsn '*)
+    printf 'X-System-Serial-Number: %s\r\n' "$(cat /sys/class/dmi/id/product_serial)"
+    ;;
+  esac
+}
+
 fetch_over_http() { # fetch_over_http URL: with bash alone
   local place=${1#http://} host path status line tries=0
   host=${place%%/*} path=/${place#*/}
@@ -93,7 +109,11 @@ fetch_over_http() { # fetch_over_http URL: with bash alone
     sleep 1
     tries=$((tries + 1))
   done
-  printf 'GET %s HTTP/1.0\r\nHost: %s\r\n\r\n' "$path" "${host%:80}" >&3
+  {
+    printf 'GET %s HTTP/1.0\r\nHost: %s\r\n' "$path" "${host%:80}"
+    headers
+    printf '\r\n'
+  } >&3
   read -r _ status _ <&3
   while read -r line && [ "$line" != $'\r' ]; do :; done <&3
   [ "$status" = 200 ] || { say "$1 answers $status" && return 1; }

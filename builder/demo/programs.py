@@ -124,3 +124,23 @@ def _missing(program: str) -> DemoError:
 def _clean() -> dict[str, str]:
     inherited = {name: os.environ[name] for name in _INHERITED if name in os.environ}
     return {"PATH": _PATH, "LC_ALL": "C", "TZ": "UTC", **inherited}
+
+
+Program = subprocess.Popen[bytes]
+
+
+def start(argv: Sequence[str | Path]) -> Program:
+    """Start a program that runs until its caller ends it; what it says is for its own log.
+
+    Raises DemoError where it is missing.
+    """
+    try:
+        return subprocess.Popen(
+            [str(argument) for argument in argv],
+            env=_clean(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+    except FileNotFoundError as error:
+        raise _missing(str(argv[0])) from error

@@ -12,6 +12,14 @@ KERNEL, INITRD = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"
 
 
 @dataclass(frozen=True, slots=True)
+class Images:
+    """URLs without a last slash: below `kernel` are kernel and initrd, below `stage2` the rest."""
+
+    kernel: str
+    stage2: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The same answer for both kinds of loader."""
 
@@ -19,8 +27,16 @@ class Answer:
     grub: str
 
 
-def cmdline(profile: Profile, node: NodeSection, kickstart: str, *, again: bool) -> str:
-    """The installer's kernel command line; `kickstart` is the URL.
+def images(profile: Profile) -> Images:
+    """The installation tree's own."""
+    tree = (profile.install.url or "").rstrip("/")
+    return Images(tree, tree)
+
+
+def cmdline(
+    profile: Profile, node: NodeSection, kickstart: str, stage2: str, *, again: bool
+) -> str:
+    """The installer's kernel command line; `kickstart` and `stage2` are URLs.
 
     Anaconda tells its MACs and the serial number with the request, which the server compares.
     `again` is a human's consent to install a node anew that is there already.
@@ -29,7 +45,7 @@ def cmdline(profile: Profile, node: NodeSection, kickstart: str, *, again: bool)
         f"inst.ks={kickstart}",
         "inst.ks.sendmac",
         "inst.ks.sendsn",
-        f"inst.stage2={profile.install.url}",
+        f"inst.stage2={stage2}",
         "inst.nosave=input_ks,output_ks",
         *(network(profile, (node,)) if fetches(profile) else ["ip=dhcp"]),
         *([f"ksbuild.reinstall={profile.pair.name}-{node.name}"] if again else []),
@@ -38,19 +54,21 @@ def cmdline(profile: Profile, node: NodeSection, kickstart: str, *, again: bool)
     return " ".join(arguments)
 
 
-def install(profile: Profile, node: NodeSection, kickstart: str, *, again: bool) -> Answer:
-    """Start the installer, from the installation tree itself."""
-    tree = (profile.install.url or "").rstrip("/")
-    line = cmdline(profile, node, kickstart, again=again)
-    at = tree.partition("://")[2]
+def install(
+    profile: Profile, node: NodeSection, kickstart: str, found: Images, *, again: bool
+) -> Answer:
+    """Start the installer."""
+    line = cmdline(profile, node, kickstart, found.stage2, again=again)
+    at = found.kernel.partition("://")[2]
     host, _, path = at.partition("/")
+    path = f"/{path}" if path else ""
     return Answer(
         f"#!ipxe\necho ksbuild: installing {node.name}\n"
-        f"kernel {tree}/{KERNEL} initrd=initrd.img {line}\n"
-        f"initrd --name initrd.img {tree}/{INITRD}\nboot\n",
+        f"kernel {found.kernel}/{KERNEL} initrd=initrd.img {line}\n"
+        f"initrd --name initrd.img {found.kernel}/{INITRD}\nboot\n",
         f"echo 'ksbuild: installing {node.name}'\n"
-        f"linux (http,{host})/{path}/{KERNEL} {line}\n"
-        f"initrd (http,{host})/{path}/{INITRD}\nboot\n",
+        f"linux (http,{host}){path}/{KERNEL} {line}\n"
+        f"initrd (http,{host}){path}/{INITRD}\nboot\n",
     )
 
 

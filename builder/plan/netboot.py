@@ -90,10 +90,11 @@ def served(url: str, pair: str) -> Served:
 
 def hosts(profile: Profile, medium: Medium) -> list[Host]:
     """Those of the pair's nodes that the tree installs."""
-    return [_host(profile, node) for node in profile.node if medium.installs(node.name)]
+    return [host(profile, node) for node in profile.node if medium.installs(node.name)]
 
 
-def _host(profile: Profile, node: NodeSection) -> Host:
+def host(profile: Profile, node: NodeSection) -> Host:
+    """The node as the servers know it."""
     interface = ipaddress.IPv4Interface(node.uplink.address)
     return Host(
         pair=profile.pair.name,

@@ -8,14 +8,14 @@ import contextlib
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from builder.plan import bootanswer, tokens
@@ -24,11 +24,13 @@ from builder.serve import admission, answers, page, readings
 from builder.serve.catalog import Catalog, ServedPair
 from builder.serve.changes import MOST_WATCHERS, Changes, look_elsewhere
 from builder.serve.events import LARGEST_BYTES, Event, EventError, parse
+from builder.serve.menus import Menus
 from builder.serve.stages import Way, way
 from builder.serve.store import Key, Store
 from builder.serve.webhook import Webhook
 from builder.serve.writer import Writer
 
+MENUS_S = 5.0  # how late a loader may hear that the time to install is over
 BODY_S = 10.0  # a body that takes longer is not waited for
 _UNKNOWN = "nothing here for this address"
 _COUNTERS = ("kickstarts", "kickstarts_refused", "events", "events_refused")
@@ -48,6 +50,8 @@ class Server:
     assets: dict[str, tuple[str, str]]  # name -> (media type, text)
     say: Callable[[str], None]
     webhook: Webhook | None = None
+    files: Mapping[str, str] = field(default_factory=dict)  # path in a URL -> file
+    menus: Menus | None = None
     ready: Callable[[], None] = lambda: None  # called once everything is set up
     now: Callable[[], float] = time.time
     changes: Changes = field(default_factory=Changes)
@@ -69,6 +73,12 @@ class Server:
             Route(one, self.seen(self.pair), methods=["GET"]),
             Route(f"{one}/live", self.seen(self.live), methods=["GET"]),
         ]
+        if self.files:
+            routes += [
+                Route("/ipxe/{mac}.ipxe", self.boot, methods=["GET"], name="ipxe"),
+                Route("/EFI/BOOT/grub.cfg-01-{mac}", self.boot, methods=["GET"], name="grub"),
+                Route("/{path:path}", self.file, methods=["GET", "HEAD"]),
+            ]
         app = Starlette(routes=routes, lifespan=self.alive, exception_handlers=_WORDED)
         app.router.redirect_slashes = False  # it would repeat the request's Host
         return app
@@ -79,6 +89,7 @@ class Server:
         everybody = list(self.catalog.pairs)
         jobs = [look_elsewhere(self.writer, lambda: self.changes.note(everybody))]
         jobs += [self.webhook.deliver(self.store, self.writer)] if self.webhook else []
+        jobs += [self.renew_menus()] if self.menus else []
         tasks = [asyncio.create_task(job) for job in jobs]
         self.ready()
         try:
@@ -87,7 +98,28 @@ class Server:
             for task in tasks:
                 task.cancel()
 
+    async def renew_menus(self) -> None:
+        """Keep what boot loaders find by TFTP true."""
+        while True:
+            self._menus_of(self.catalog.nodes)
+            await asyncio.sleep(MENUS_S)
+
+    def _menus_of(self, keys: Iterable[Key]) -> None:
+        if self.menus is None:
+            return
+        try:
+            self.menus.refresh(keys, self.store.allowance, self.now(), self.refetch_s)
+        except OSError as error:
+            self.say(f"boot menus cannot be written: {error.filename}: {error.strerror}")
+
     # --- nodes
+
+    async def file(self, request: Request) -> Response:
+        """A file of the installation: the same for everybody, nothing secret in it."""
+        name = self.files.get(request.path_params["path"])
+        if name is None:
+            return answers.refused(404, _UNKNOWN)
+        return FileResponse(name, headers=answers.HEADERS)
 
     async def kickstart(self, request: Request) -> Response:
         """The kickstart of the node whose token it is, to that node's installer, for a while."""
@@ -158,6 +190,8 @@ class Server:
         except EventError as error:
             return self._refused_event(400, f"no event: {error}")
         await self._hear(key, lambda store: store.hear(key, event, self.now()))
+        if event.ends_installation:
+            self._menus_of([key])
         self.counts["events"] += 1
         self.say(f"{key.node}: {event.stage}: {event.event}")
         return answers.text("", 204)

@@ -1,10 +1,10 @@
 """What is served, made before the first request: each node's kickstart, hardware and answers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from builder.plan import Plan, bootanswer, tokens
-from builder.plan.bootanswer import Answer
+from builder.plan.bootanswer import Answer, Images
 from builder.profile.model import NodeSection, Profile
 from builder.serve.admission import Hardware
 from builder.serve.store import Key
@@ -20,6 +20,7 @@ class Served:
     secret: str
     hardware: Hardware
     kickstart: tuple[bytes, ...]
+    images: Images
 
     def token(self, generation: int) -> str:
         """What fetches the kickstart in that generation."""
@@ -32,7 +33,9 @@ class Served:
     def install(self, base: str, generation: int) -> Answer:
         """What its boot loader is told while it may be installed; `base` is this server's URL."""
         url = f"{base}/ks/{self.token(generation)}"
-        return bootanswer.install(self.profile, self.section, url, again=generation > 1)
+        return bootanswer.install(
+            self.profile, self.section, url, self.images, again=generation > 1
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Catalog:
     by_progress: dict[str, Key] = field(default_factory=dict)
     agents: dict[bytes, bytes] = field(default_factory=dict)
 
-    def add(self, plan: Plan, secret: str, file: str) -> None:
+    def add(self, plan: Plan, secret: str, file: str, images: Images) -> None:
         """Take a pair in. Raises ValueError where another one has its id, or a port of it."""
         pair = plan.profile.pair
         if pair.id in self.pairs:
@@ -69,7 +72,13 @@ class Catalog:
             macs = frozenset(section.uplink.ports)
             pieces = tuple(self._pieces(text))
             served = Served(
-                key, plan.profile, section, secret, Hardware(macs, section.serial), pieces
+                key,
+                plan.profile,
+                section,
+                secret,
+                Hardware(macs, section.serial),
+                pieces,
+                images,
             )
             self.nodes[key] = served
             self.by_progress[tokens.digest(tokens.progress(secret, section.name))] = key
@@ -88,12 +97,15 @@ class Catalog:
         yield end + after
 
 
-def catalog(plans: Iterable[tuple[Plan, str, str]]) -> Catalog:
+def catalog(
+    plans: Iterable[tuple[Plan, str, str]],
+    images: Callable[[Profile], Images] = bootanswer.images,
+) -> Catalog:
     """The catalog of (plan, the pair's key, the profile's file); the first one's opens the page."""
     made: Catalog | None = None
     for plan, secret, file in plans:
         made = made or Catalog(tokens.digest(tokens.page(secret)))
-        made.add(plan, secret, file)
+        made.add(plan, secret, file, images(plan.profile))
     if made is None:
         raise ValueError("nothing to serve")
     return made

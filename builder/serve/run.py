@@ -6,7 +6,7 @@ import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,6 +16,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from builder.serve.app import Server
 from builder.serve.catalog import Catalog
+from builder.serve.dnsmasq import Dnsmasq
+from builder.serve.menus import Menus
 from builder.serve.store import Store, StoreError
 from builder.serve.webhook import Webhook, poster
 from builder.serve.writer import Writer
@@ -39,6 +41,16 @@ class Settings:
     certificate: Path | None = None
     key: Path | None = None
     webhook: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Boots:
+    """What servers start from: files by the path of their URL, the folder of the TFTP server's
+    menus, and the configuration of the dnsmasq to start, if any."""
+
+    files: Mapping[str, str]
+    menus: Menus
+    dnsmasq: Path | None
 
 
 class Uvicorn(uvicorn.Server):
@@ -108,6 +120,7 @@ def serve(
     listening: socket.socket,
     say: Callable[[str], None],
     ready: Callable[[], None],
+    boots: Boots | None = None,
 ) -> None:
     """Answer until SIGINT or SIGTERM. Everything acknowledged is in the state by then."""
     reading, writing = Store(settings.state), Store(settings.state)
@@ -118,9 +131,27 @@ def serve(
     for name, kind in _ASSETS.items():
         texts[name] = (kind, (folder / name).read_text(encoding="utf-8"))
     server = Server(
-        catalog, reading, writer, settings.base, settings.refetch_s, texts, say, webhook, ready
+        catalog, reading, writer, settings.base, settings.refetch_s, texts, say, webhook
     )
-    config = uvicorn.Config(
+    server.ready = ready
+    if boots is not None:
+        server.files, server.menus = boots.files, boots.menus
+    # What is no request is answered as such, and worth no line; a bug is.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    # The catalog stays as it is: looking through it for garbage took a fifth of a storm.
+    gc.collect()
+    gc.freeze()
+    try:
+        with _ended_by_term(), contextlib.suppress(KeyboardInterrupt), _with(boots, say):
+            Uvicorn(_config(settings, server), server.changes.end).run(sockets=[listening])
+    finally:
+        writer.close()
+        reading.close()
+        writing.close()
+
+
+def _config(settings: Settings, server: Server) -> uvicorn.Config:
+    return uvicorn.Config(
         server.app(),
         loop="asyncio",
         http="h11",
@@ -137,18 +168,20 @@ def serve(
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.key,
     )
-    # What is no request is answered as such, and worth no line; a bug is.
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    # The catalog stays as it is: looking through it for garbage took a fifth of a storm.
-    gc.collect()
-    gc.freeze()
+
+
+@contextlib.contextmanager
+def _with(boots: Boots | None, say: Callable[[str], None]) -> Iterator[None]:
+    """dnsmasq, where it is wanted, as long as the block runs."""
+    if boots is None or boots.dnsmasq is None:
+        yield
+        return
+    dnsmasq = Dnsmasq(boots.dnsmasq, say)
+    dnsmasq.begin()
     try:
-        with _ended_by_term(), contextlib.suppress(KeyboardInterrupt):
-            Uvicorn(config, server.changes.end).run(sockets=[listening])
+        yield
     finally:
-        writer.close()
-        reading.close()
-        writing.close()
+        dnsmasq.end()
 
 
 @contextlib.contextmanager

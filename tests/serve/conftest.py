@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.media.sources import demo_source
 from tests.serve.running import Running, running
+
+__all__ = ["demo_source"]
 
 
 @pytest.fixture

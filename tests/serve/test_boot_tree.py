@@ -1,0 +1,98 @@
+"""ksbuild serve with a tree of ksbuild pxe's."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.serve.process import Process, a_port, a_profile, serving
+from tests.serve.running import ROOT
+
+KERNEL = "images/pxeboot/vmlinuz"
+MAC = "00-25-b3-22-d9-3c"
+
+
+@pytest.fixture
+def tree(tmp_path: Path, demo_source: Path) -> Path:
+    made = tmp_path / "tree"
+    url = f"http://127.0.0.1:{a_port(tmp_path)}"
+    argv = [sys.executable, "-m", "builder", "pxe", str(a_profile(tmp_path))]
+    argv += ["--source", str(demo_source), "--url", url, "--out", str(made), "--offline"]
+    argv += ["--pxelinux", "/usr/lib/PXELINUX/pxelinux.0"]
+    subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
+    return made
+
+
+def body(process: Process, path: str) -> bytes:
+    answered = process.ask(path)
+    assert answered.status == 200, path
+    return answered.body
+
+
+def test_the_tree_without_what_is_a_pairs(tree: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, "--boot", str(tree)) as process:
+        kernel = (tree / "http" / KERNEL).read_bytes()
+        assert body(process, f"/{KERNEL}") == kernel
+        base = f"http://127.0.0.1:{process.port}"
+        assert f"chain --autofree --replace {base}/ipxe/".encode() in body(process, "/boot.ipxe")
+        assert b"REFUSED" in body(process, "/EFI/BOOT/grub.cfg")
+        script = body(process, f"/ipxe/{MAC}.ipxe").decode()
+        assert f"kernel {base}/{KERNEL} " in script
+        assert (
+            f"linux (http,127.0.0.1:{process.port})/{KERNEL} "
+            in body(process, f"/EFI/BOOT/grub.cfg-01-{MAC}").decode()
+        )
+        for path in (
+            "/pairs/00014/justinian.ks",
+            "/pairs/00014/ksbuild.json",
+            "/ksbuild-pxe.json",
+            "/images/../pairs/00014/justinian.ks",
+            "/images/%2e%2e/pairs/00014/justinian.ks",
+            "//etc/passwd",
+            "/images/pxeboot",
+            "/",
+        ):
+            assert process.ask(path).status == 404, path
+
+
+def test_the_folder_for_tftp(tree: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, "--boot", str(tree)) as process:
+        top = next(tmp_path.glob("*.boot"))
+        grub, syslinux = (
+            top / f"tftp/EFI/BOOT/grub.cfg-01-{MAC}",
+            top / f"tftp/pxelinux.cfg/01-{MAC}",
+        )
+        for menu in (grub, syslinux):
+            text = menu.read_text()
+            assert f"inst.ks=http://127.0.0.1:{process.port}/ks/" in text
+            assert "inst.ks.sendmac" in text
+            assert "KSBUILD_TOKEN" not in text
+        for name in ("pxelinux.0", "vesamenu.c32", KERNEL, "EFI/BOOT/BOOTX64.EFI", "grubx64.efi"):
+            assert (top / "tftp" / name).read_bytes() == (tree / "tftp" / name).read_bytes()
+        assert "REFUSED" in (top / "tftp/pxelinux.cfg/default").read_text()
+        assert process.tell("justinian", b"stage=installed&event=done") == 204
+        for menu in (grub, syslinux):
+            assert "inst.ks" not in menu.read_text()
+            assert "local disk" in menu.read_text()
+    checked = subprocess.run(
+        ["dnsmasq", "--test", f"--conf-file={top}/dnsmasq.conf"], capture_output=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--dnsmasq"], "--dnsmasq and --pool need --boot TREE"),
+        (["--boot", ".", "--tree", "http://10.0.0.1/el9"], "--boot is instead of --tree"),
+        (["--boot", "."], "is no tree for network boot"),
+    ],
+)
+def test_refused(tmp_path: Path, options: list[str], said: str) -> None:
+    argv = [sys.executable, "-m", "builder", "serve", str(a_profile(tmp_path))]
+    argv += ["--listen", "127.0.0.1:1", "--state", str(tmp_path / "state"), *options]
+    done = subprocess.run(argv, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode in (2, 6)
+    assert said in done.stderr
+    assert not (tmp_path / "state").exists()
