@@ -148,7 +148,8 @@ def _base(listen: tuple[str, int], url: str | None, *, secure: bool) -> str:
                 f"{address} is every address: name the one nodes use, with --url"
             )
         host = f"[{address}]" if ":" in address else address
-        url = f"{'https' if secure else 'http'}://{host}:{port}"
+        scheme, usual = ("https", 443) if secure else ("http", 80)
+        url = f"{scheme}://{host}" + (f":{port}" if port != usual else "")
     if not re.fullmatch(SERVER_URL, url):
         raise click.UsageError("--url is just http://HOST:PORT or https://HOST:PORT")
     return url.rstrip("/")
