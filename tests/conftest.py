@@ -19,6 +19,23 @@ if find_spec("hypothesis"):  # the agent's tests run without it as well, on the 
 ROOT = Path(__file__).parents[1]
 LEFT_OUT = pytest.StashKey[int]()
 
+# One machine at a time and without haste; the others are pairs whose nodes watch each other.
+INSTALLATIONS = ("describe", "guard", "parts", "sectors", "stacked", "used")
+# What takes minutes is begun first, so that no worker is left alone with it in the end.
+LONGEST = (
+    *("machines", "installations", "loopback"),
+    *(f"tests/test_agent_pythons.py::test_the_agents_tests[{v}]" for v in ("3.9", "3.12")),
+    *("tests/media/test_boots.py", "tests/media/test_netboot.py", "tests/media/test_example.py"),
+    *("tests/media/test_try.py", "tests/media/patch/test_boots.py", "tests/media/test_matrix.py"),
+    *(
+        "tests/builder/test_pre_disk.py",
+        "tests/media/test_left_in.py",
+        "tests/media/test_memory.py",
+    ),
+    *("tests/builder/test_pre_consent.py", "tests/media/patch/test_hostile.py"),
+    *("tests/media/test_hostile.py", "tests/serve/test_installation.py"),
+)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--regenerate", action="store_true", help="write the golden trees anew")
@@ -31,6 +48,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: place_of(group_of(item.nodeid)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -38,16 +57,28 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """What the workers share out between them (`make test`)."""
     from xdist.scheduler import LoadScopeScheduling
 
+    config.option.loadscopereorder = False  # not by the number of tests: in the order above
     scheduler = LoadScopeScheduling(config, log)
     scheduler._split_scope = group_of
     return scheduler
 
 
 def group_of(nodeid: str) -> str:
-    """What must not run beside it: other machines, the same addresses of loopback, its own file."""
+    """What must not run beside it: other machines, the same addresses of loopback, its own file.
+
+    The agent's tests on another Python have a network of their own.
+    """
     file = nodeid.partition("::")[0]
-    folder = file.split("/")[1]
-    return {"uml": "machines", "firstboot": "loopback", "pair": "loopback"}.get(folder, file)
+    folder, name = file.split("/")[1], file.rpartition("/test_")[2].partition(".")[0]
+    if folder == "uml":
+        return "installations" if name in INSTALLATIONS else "machines"
+    own = nodeid if file == "tests/test_agent_pythons.py" else file
+    return {"firstboot": "loopback", "pair": "loopback"}.get(folder, own)
+
+
+def place_of(group: str) -> int:
+    """When a group's turn comes: those that are not named are all as good."""
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
 
 
 def pytest_terminal_summary(

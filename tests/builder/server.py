@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,8 @@ for disk, say in sorted(told.items()):
         row = {"NAME": name, "PATH": f"{root}/dev/{name}", "TYPE": kind, **say}
         print(*(row.get(column, "") for column in columns))
 """
+# Without site: %pre asks often, and a start-up counts. (PATH may have a slow script for it.)
+_PYTHON = f"{sys.executable} -SEI"
 _UDEVADM = r"""
 import json, os, subprocess
 root = os.environ["SERVER"]
@@ -84,8 +87,8 @@ class Server:
         """Make the folders."""
         for name in ("bin", "dev/disk/by-partuuid", "dev/disk/by-path", "tmp", "proc", "sys/block"):
             (self.root / name).mkdir(parents=True)
-        self.stub("lsblk", _LSBLK, "python3")
-        self.stub("udevadm", _UDEVADM, "python3")
+        for name, text in (("lsblk", _LSBLK), ("udevadm", _UDEVADM)):
+            self.stub(name, text, _PYTHON)
         self.stub("sleep", "exit 0")
         self.stub("curl", 'echo "$@" >>$SERVER/curl')
         self.stub("ip", "exit 0")
@@ -149,10 +152,10 @@ class Server:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{value}\n")
 
-    def stub(self, name: str, text: str, language: str = "sh") -> None:
+    def stub(self, name: str, text: str, interpreter: str = "/bin/sh") -> None:
         """Put a program in front of the real one."""
         path = self.root / "bin" / name
-        path.write_text(f"#!/usr/bin/env {language}\n{text}\n")
+        path.write_text(f"#!{interpreter}\n{text}\n")
         path.chmod(0o755)
 
 

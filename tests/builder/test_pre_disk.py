@@ -8,8 +8,23 @@ import pytest
 
 from builder.plan import Plan
 from tests.builder.server import GIB, NAMES, SENTINEL, Server, extents, put, refused, sfdisk
+from tests.uml.disk import Partition
 
 MIB = 2048
+
+
+@pytest.fixture(scope="module")
+def layout(example: Plan, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Partition]:
+    """The partitions of a disk of 950 GiB, by name: from a real run."""
+    server = Server(tmp_path_factory.mktemp("layout") / "server", macs=macs_of(example, 0))
+    server.add_disk("sda", 950)
+    assert server.run(example.either).success
+    return server.table("sda")
+
+
+def macs_of(plan: Plan, number: int) -> tuple[str, ...]:
+    node = plan.profile.node[number]
+    return (*node.uplink.ports, *node.crossover.ports)
 
 
 @pytest.mark.parametrize(
@@ -56,13 +71,10 @@ def test_sectors_of_4096_bytes(server: Server, example: Plan) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("end", ["head", "tail"])
 def test_a_byte_at_either_end_of_any_partition_is_seen(
-    server: Server, example: Plan, tmp_path: Path, name: str, end: str
+    server: Server, example: Plan, layout: dict[str, Partition], name: str, end: str
 ) -> None:
-    """Where metadata of DRBD, md, LVM and file systems lies: the layout comes from a real run."""
-    other = Server(tmp_path / "other", macs=server.macs)
-    other.add_disk("sda", 950)
-    assert other.run(example.either).success
-    planned = other.table("sda")[name]
+    """Where metadata of DRBD, md, LVM and file systems lies."""
+    planned = layout[name]
     image = server.add_disk("sda", 950)
     last = (planned.start + planned.size) * 512 - 1
     put(image, planned.start * 512 if end == "head" else last, b"x")
@@ -170,9 +182,7 @@ def test_a_lost_partition_of_the_system_never_costs_the_data(server: Server, exa
 
 
 def test_the_peers_disk_is_never_erased(server: Server, example: Plan, tmp_path: Path) -> None:
-    node = example.profile.node[1]
-    ports = (*node.uplink.ports, *node.crossover.ports)
-    julius = Server(tmp_path / "julius", serial="CZC00014A2", macs=ports)
+    julius = Server(tmp_path / "julius", serial="CZC00014A2", macs=macs_of(example, 1))
     image = julius.add_disk("sda", 950)
     assert julius.run(example.either).success
     server.add_disk("sda", 950).unlink()

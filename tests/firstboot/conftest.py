@@ -27,6 +27,11 @@ from firstboot.node import (
     Uplink,
 )
 
+# The same tests run on three Pythons (tests/test_agent_pythons.py). This is for the dear cases that
+# can differ between them in nothing: what is judged is another program's doing, or the case is one
+# more of a table whose other cases take the same lines, sockets and TLS sessions of the agent.
+ONE_PYTHON = pytest.mark.one_python
+
 PAIR_ID = "6d3fb2c3-52f5-4e0a-8d0c-1c8d2f6a0b11"
 MACS = tuple(f"52:54:00:01:00:0{n}" for n in (1, 2, 3))
 PEER_MACS = tuple(f"52:54:00:02:00:0{n}" for n in (1, 2, 3))

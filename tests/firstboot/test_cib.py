@@ -14,7 +14,7 @@ from firstboot.node import FenceDevice
 from firstboot.render import cib
 from firstboot.render.fencedevice import AGENTS, devices
 from tests.firstboot.clusterlab import UP_TO_DATE, online, shut_down, simulate, two_levels, xml
-from tests.firstboot.conftest import a_pair, an_identity
+from tests.firstboot.conftest import ONE_PYTHON, a_pair, an_identity
 
 NAMES = ("justinian", "julius")
 BOTH = (UP_TO_DATE, UP_TO_DATE)
@@ -72,6 +72,7 @@ def _meaning(element: ET.Element) -> Any:
     return (element.tag, sorted(kept.items()), sorted(map(_meaning, element), key=repr))
 
 
+@ONE_PYTHON
 def test_pcs_makes_the_same_of_it(tmp_path: Path) -> None:
     file = tmp_path / "cib.xml"
     empty = subprocess.run(["cibadmin", "--empty"], capture_output=True, text=True, check=True)

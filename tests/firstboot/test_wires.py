@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.firstboot.conftest import MACS, PEER_MACS
+from tests.firstboot.conftest import MACS, ONE_PYTHON, PEER_MACS
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,36 +38,52 @@ def lying(*pairs: "tuple[int, int]") -> "tuple[list[list[str]], list[list[str]]]
     [
         ("good", [(1, 1), (2, 2), (3, 3)], "", ""),
         ("bad_weather", [(1, 1), (2, 2), (3, 3)], "", ""),
-        ("restarted", [(1, 1), (2, 2), (3, 3)], "", ""),
-        ("redone", [(1, 1), (2, 2), (3, 3)], "", ""),
-        ("auto", [(1, 1), (2, 2), (3, 3)], "", ""),
-        ("dead", [(1, 1), (3, 3)], "a2 (52:54:00:01:00:02) no link", "b2"),
-        (
+        pytest.param("restarted", [(1, 1), (2, 2), (3, 3)], "", "", marks=ONE_PYTHON),
+        pytest.param("redone", [(1, 1), (2, 2), (3, 3)], "", "", marks=ONE_PYTHON),
+        pytest.param("auto", [(1, 1), (2, 2), (3, 3)], "", "", marks=ONE_PYTHON),
+        pytest.param(
+            "dead",
+            [(1, 1), (3, 3)],
+            "a2 (52:54:00:01:00:02) no link",
+            "b2",
+            marks=ONE_PYTHON,
+        ),
+        pytest.param(
             "swapped",
             [(1, 2), (2, 1), (3, 3)],
             f"port {MACS[0]} leads to {PEER_MACS[1]}, by the profile to {PEER_MACS[0]}",
             f"port {PEER_MACS[0]} leads to {MACS[1]}",
+            marks=ONE_PYTHON,
         ),
-        ("third_party", [(1, 1), (2, 2)], f"a3 ({MACS[2]}) sees 00:0C:29:00:00:01", "b3"),
-        (
+        pytest.param(
+            "third_party",
+            [(1, 1), (2, 2)],
+            f"a3 ({MACS[2]}) sees 00:0C:29:00:00:01",
+            "b3",
+            marks=ONE_PYTHON,
+        ),
+        pytest.param(
             "overheard",
             [(1, 1), (2, 2)],
             "which does not call it good",
             f"b3 ({PEER_MACS[2]}) sees 00:0C:29:00:00:01",
+            marks=ONE_PYTHON,
         ),
-        (
+        pytest.param(
             "another_pair",
             [(1, 1), (2, 2)],
             f"a3 ({MACS[2]}) hellos without this pair's key;"
             " they claim pair 00000000-0000-0000-0000-000000000015",
             "b3",
+            marks=ONE_PYTHON,
         ),
         ("forged", [(1, 1), (2, 2)], "hellos without this pair's key", "b3"),
-        (
+        pytest.param(
             "replayed",
             [(1, 1), (2, 2)],
             f"a3 ({MACS[2]}) hears {PEER_MACS[0]} of julius, which hears nothing from here",
             "hears nothing of justinian",
+            marks=ONE_PYTHON,
         ),
         (
             "one_way",

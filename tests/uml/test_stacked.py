@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +15,7 @@ from tests.uml.guard import SENTINEL, consent_of, consenting_media, digest, put,
 from tests.uml.images import Images
 from tests.uml.installation import run_script
 from tests.uml.lab import Lab
+from tests.uml.machine import scratch_folder
 from tests.uml.pair import TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(900)]
@@ -58,25 +62,58 @@ mdadm --stop /dev/md0
 """
 
 
+def copy(disk: Path, target: Path) -> Path:
+    """What was written to a sparse image, and its holes."""
+    subprocess.run(["cp", "--sparse=always", disk, target], check=True)
+    return target
+
+
+class Kept:
+    """Copies of the disks that each script made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.disks: dict[str, list[Path]] = {}
+
+    def keep(self, script: str, disks: list[Path]) -> None:
+        place = Path(tempfile.mkdtemp(dir=self.folder))
+        self.disks[script] = [copy(disk, place / disk.name) for disk in disks]
+
+
 class Used:
     """One server of the pair with a second disk, and scripts that put things on both."""
 
-    def __init__(self, pair: TestPair, images: Images) -> None:
+    def __init__(self, pair: TestPair, images: Images, kept: Kept) -> None:
         self.pair = pair
         self.images = images
+        self.kept = kept
         self.server = pair.servers[0]
         self.other = blank_disk(pair.scratch / "other.img", 13)
         self.server.more_disks.append(self.other)
 
     def make(self, script: str) -> None:
-        """Run the script on both disks; then each has its sentinel, inside the first partition."""
+        """Run the script on both disks; then each has its sentinel, inside the first partition.
+
+        What a script made is kept: a second test begins with copies of those disks.
+        """
         disks = [self.server.disk, self.other]
-        folder = self.pair.folder / "make"
-        run_script(
-            self.pair.lab, self.images, MODULES + TABLES + script, disks=disks, folder=folder
-        )
+        if script in self.kept.disks:
+            for kept, disk in zip(self.kept.disks[script], disks, strict=True):
+                copy(kept, disk)
+        else:
+            folder = self.pair.folder / "make"
+            whole = MODULES + TABLES + script
+            run_script(self.pair.lab, self.images, whole, disks=disks, folder=folder)
+            self.kept.keep(script, disks)
         for disk in disks:
             put(disk, 3 * GIB, SENTINEL)
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[Kept]:
+    folder = Path(tempfile.mkdtemp(prefix="ksbuild-stacked-", dir=scratch_folder()))
+    yield Kept(folder)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -85,10 +122,10 @@ def medium(el9_iso: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[
 
 
 @pytest.fixture
-def used(images: Images, medium: Callable[..., Path], tmp_path: Path) -> Iterator[Used]:
+def used(images: Images, medium: Callable[..., Path], tmp_path: Path, kept: Kept) -> Iterator[Used]:
     with Lab() as lab:
         pair = TestPair(lab, images, medium(), tmp_path / "servers")
-        yield Used(pair, images)
+        yield Used(pair, images, kept)
         pair.close()
 
 
