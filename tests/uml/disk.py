@@ -51,6 +51,11 @@ def written_extents(path: Path) -> list[tuple[int, int]]:
     return extents
 
 
+def is_blank(image: Path) -> bool:
+    """Whether nothing was ever written to it."""
+    return image.stat().st_blocks == 0
+
+
 def partitions(image: Path) -> list[Partition]:
     """Read the GPT as sfdisk does. Raises ValueError when there is none."""
     done = subprocess.run(["sfdisk", "-J", str(image)], capture_output=True, text=True, check=False)

@@ -12,11 +12,15 @@ from tests.uml.machine import Machine, MachineError
 class Outlet:
     """Each switching on is another boot of the same server, with a console of its own."""
 
-    def __init__(self, name: str, boot: Callable[[int], Machine]) -> None:
-        """boot(n) starts the server for the n-th time, counted from 1."""
+    def __init__(self, name: str, boot: Callable[[int], Machine | None]) -> None:
+        """boot(n) starts the server for the n-th time, counted from 1.
+
+        None: it has power, and its firmware finds nothing to start.
+        """
         self._name = name
         self._boot = boot
         self._lock = threading.RLock()
+        self._idle = False
         self.machines: list[Machine] = []
 
     @property
@@ -27,19 +31,24 @@ class Outlet:
     def is_on(self) -> bool:
         """Whether the server has power."""
         with self._lock:
-            return bool(self.machines) and self.machine.alive
+            return self._idle or (bool(self.machines) and self.machine.alive)
 
     def switch_on(self) -> None:
         """Give it power; nothing happens when it has."""
         with self._lock:
-            if not self.is_on():
-                self.machines.append(self._boot(len(self.machines) + 1))
+            if self.is_on():
+                return
+            machine = self._boot(len(self.machines) + 1)
+            self._idle = machine is None
+            if machine is not None:
+                self.machines.append(machine)
 
     def switch_off(self) -> None:
         """Cut its power; nothing happens when it has none."""
         with self._lock:
-            if self.is_on():
+            if self.is_on() and not self._idle:
                 self.machine.power_cut()
+            self._idle = False
 
     def shut_down(self) -> None:
         """Stop it in an orderly way and leave it off."""

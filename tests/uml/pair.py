@@ -21,7 +21,7 @@ from builder.profile.model import NodeSection
 from firstboot.node import plan_digest
 from tests.uml import installation
 from tests.uml.bmc import Bmc
-from tests.uml.disk import blank_disk, partition
+from tests.uml.disk import blank_disk, is_blank, partition
 from tests.uml.images import BMC_PASSWORD, Images
 from tests.uml.installation import Verdict
 from tests.uml.lab import Cable, End, Lab, Tap
@@ -176,8 +176,10 @@ class TestPair:
                 self.lab.close()  # the other installer would be waited for
                 raise
 
-    def _boot(self, number: int, boot: int) -> Machine:
+    def _boot(self, number: int, boot: int) -> Machine | None:
         server = self.servers[number]
+        if is_blank(server.disk):
+            return None
         return installation.start_node(
             self.lab,
             server.name,
