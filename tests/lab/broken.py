@@ -11,9 +11,12 @@ from tests.lab.drilling import Drilling, Failed, require
 
 # drbd.conf(5): DRBD then tells neither disk to write what it holds in its cache.
 UNFLUSHED = "on-io-error detach; disk-flushes no; md-flushes no;"
+# Until DRBD starts anew: a file that differs from the plan would be complained of in any case.
 BREAK = (
-    f"sed -i 's/on-io-error detach;/{UNFLUSHED}/' /etc/drbd.d/vmdata.res"
-    " && drbdadm adjust vmdata && drbdsetup show vmdata | grep -E 'disk-flushes +no;'"
+    "cd /etc/drbd.d && cp -p vmdata.res /run/planned.res"
+    f" && sed -i 's/on-io-error detach;/{UNFLUSHED}/' vmdata.res && drbdadm adjust vmdata"
+    " && cp -p /run/planned.res vmdata.res && sync"
+    " && drbdsetup show vmdata | grep -E 'disk-flushes +no;'"
 )
 NOTICED = re.compile(r"lacks \d+ of \d+ acknowledged|withdraw|fatal: filesystem")
 
