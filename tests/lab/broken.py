@@ -31,18 +31,24 @@ def flushes_ignored(drill: Beginning) -> None:
         switch_on(pair)
         drill.expect_whole(pair)
         drilling = Drilling(pair, drill.tell, random.Random())  # noqa: S311 - draws nothing
-        for server in pair.servers:
-            pair.on(server, BREAK)
-        drilling.write()
-        for server in pair.servers:
-            server.outlet.switch_off()
-        switch_on(pair)
         try:
-            drilling.finish()
-        except Failed as seen:
-            drill.tell("", f"noticed: {seen}")
-            require(NOTICED.search(str(seen)), f"it failed for another reason: {seen}")
-        else:
-            raise Failed("nobody noticed")
+            lose(drilling)
         finally:
             drilling.stop()
+
+
+def lose(drill: Drilling) -> None:
+    """Break it on a pair in production, cut the power of both, and have the audits notice."""
+    for server in drill.pair.servers:
+        drill.pair.on(server, BREAK)
+    drill.write()
+    for server in drill.pair.servers:
+        server.outlet.switch_off()
+    switch_on(drill.pair)
+    try:
+        drill.finish()
+    except Failed as seen:
+        drill.tell("", f"noticed: {seen}")
+        require(NOTICED.search(str(seen)), f"it failed for another reason: {seen}")
+    else:
+        raise Failed("nobody noticed")
