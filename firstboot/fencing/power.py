@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firstboot import files
-from firstboot.commands import Run
+from firstboot.commands import CommandError, Run
 from firstboot.fencing import identity, redfish
 from firstboot.fencing.rehearsal import OFF, ON
 from firstboot.render import fencedevice
@@ -17,6 +17,17 @@ from firstboot.render.fencedevice import Device
 
 ACTION_S = 120.0  # fence_ipmilan waits 20 s for the power to change, several times at worst
 IPMI_PORT = "623"
+
+
+class DeviceError(CommandError):
+    """A fence device did not do what it was told; names it, which no agent does, and its place."""
+
+    def __init__(self, device: Device, action: str, error: CommandError) -> None:
+        super().__init__(error.result)
+        ip = device.options.get("ip")
+        what = f"{device.agent}{f' at {ip}' if ip else ''}: {action}: {error}"
+        look = f"its power, its cable and its account{f'; ping {ip}' if ip else ''}"
+        self.args = (f"{what}; next: {look}",)
 
 
 class Power:
@@ -92,7 +103,10 @@ class Power:
             given["password"] = password
         options = "".join(f"{name}={value}\n" for name, value in given.items())
         program = str(fencedevice.FOLDER / device.agent)
-        return self._run([program], stdin=options, ok=ok, timeout_s=ACTION_S).returncode
+        try:
+            return self._run([program], stdin=options, ok=ok, timeout_s=ACTION_S).returncode
+        except CommandError as error:
+            raise DeviceError(device, action, error) from error
 
     def _ipmitool(self, device: Device, *command: str) -> str:
         """What it prints, "" when the BMC won't."""

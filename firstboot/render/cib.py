@@ -56,7 +56,7 @@ def text(pair: Pair) -> str:
     configuration.append(_constraints(devices))
     if len(devices) > len(pair.nodes):
         configuration.append(_topology(pair, devices))
-    configuration.append(_defaults(pair))
+    configuration.append(_defaults())
     ET.SubElement(cib, "status")
     ET.indent(cib)
     return ET.tostring(cib, encoding="unicode") + "\n"
@@ -196,11 +196,11 @@ def _topology(pair: Pair, devices: Sequence[Device]) -> ET.Element:
     return topology
 
 
-def _defaults(pair: Pair) -> ET.Element:
+def _defaults() -> ET.Element:
     defaults = {
         "resource-stickiness": "100",
         # Nobody is there to clean up: what failed to start is tried again after a while.
-        "failure-timeout": _seconds(pair, RETRY_S),
+        "failure-timeout": f"{RETRY_S}s",
     }
     rsc_defaults = ET.Element("rsc_defaults")
     rsc_defaults.append(_pairs("meta_attributes", "ks-defaults", defaults))

@@ -222,6 +222,12 @@ def test_timeouts_grow_and_intervals_stay() -> None:
         assert two.attrib["interval"] == one.attrib["interval"]
 
 
+def test_a_failure_is_forgotten_as_soon_on_a_slow_machine() -> None:
+    slow = xml(rendered(factor=4)).find(".//nvpair[@name='failure-timeout']")
+    assert slow is not None
+    assert slow.attrib["value"] == "600s"
+
+
 @pytest.mark.parametrize(
     ("device", "agent", "options"),
     [

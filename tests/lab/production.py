@@ -68,7 +68,9 @@ def pull_cables(drill: Drilling) -> None:
     for cable in drill.pair.cables:
         drill.pair.lab.pull_cable(cable)
     drill.wait("one node is fenced", lambda: drill.fenced_since(before), drill.bound_s)
-    (fenced,) = drill.fenced_since(before)
+    names = drill.fenced_since(before)
+    require(len(names) == 1, f"fenced: {names}; expected: one of them")
+    (fenced,) = names
     (survivor,) = (server.name for server in drill.pair.servers if server.name != fenced)
     go_on(drill, writers[survivor])
     time.sleep(QUIET_S)

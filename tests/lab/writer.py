@@ -32,8 +32,8 @@ while True:
     time.sleep({PAUSE_S})
 """
 _READ = f"""
-import json, sys, zlib
-data = open(sys.argv[1], "rb").read()
+import json, os, sys, zlib
+data = open(sys.argv[1], "rb").read() if os.path.exists(sys.argv[1]) else b""
 seen = set()
 for at in range(0, len(data), {RECORD}):
     body, checksum = data[at:at + 12], data[at + 13:at + 21]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -89,9 +90,12 @@ def test_it_gets_address_and_password_where_there_are_any(folder: Path, tmp_path
 
 def test_what_it_can_not_do_is_an_error(folder: Path, tmp_path: Path) -> None:
     (folder / "jammed").touch()
-    strip = power(tmp_path, "ksfence", "")
-    with pytest.raises(CommandError, match="fence_strip exited 1: Failed: Unable"):
+    strip = power(tmp_path, "ksfence", "", "10.0.0.7")
+    with pytest.raises(CommandError) as error:
         strip.off()
+    (said, way_out) = str(error.value).split("; next: ")
+    assert re.match(r"fence_strip at 10\.0\.0\.7: off: \S+ exited 1: Failed: Unable", said)
+    assert "10.0.0.7" in way_out
     assert strip.state() == ON
 
 
