@@ -10,6 +10,7 @@ from pathlib import Path
 _PACKAGES = {
     "apt-get": "apt",
     "depmod": "kmod",
+    "dnsmasq": "dnsmasq-base",
     "dpkg-deb": "dpkg",
     "grub-mkimage": "grub-common",
     "qemu-system-x86_64": "qemu-system-x86",
@@ -143,4 +144,6 @@ def start(argv: Sequence[str | Path]) -> Program:
             stderr=subprocess.DEVNULL,
         )
     except FileNotFoundError as error:
-        raise _missing(str(argv[0])) from error
+        name = str(argv[0])
+        hint = f"dnf install {name}, or apt-get install {_PACKAGES.get(name, name)}"
+        raise DemoError(f"{name} is not installed", hint) from error

@@ -24,6 +24,7 @@ class Dnsmasq:
         self._pid_file = settings.with_name("dnsmasq.pid")
         self._log = settings.with_name("dnsmasq.log")
         self._ending = threading.Event()
+        self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._supervise, name="dnsmasq", daemon=True)
         self._argv = (
             "dnsmasq",
@@ -43,9 +44,10 @@ class Dnsmasq:
 
     def end(self) -> None:
         """End it and wait until it is gone."""
-        self._ending.set()
-        if self._process is not None:
-            self._process.terminate()
+        with self._starting:
+            self._ending.set()
+            if self._process is not None:
+                self._process.terminate()
         if self._thread.is_alive():
             self._thread.join(_END_S)
 
@@ -54,16 +56,17 @@ class Dnsmasq:
             status = self._process.wait()
             if self._ending.is_set():
                 return
-            self._say(
-                f"dnsmasq ended with {status} ({self._last_line()}); next try in {AGAIN_S:.0f} s"
-            )
-            if self._ending.wait(AGAIN_S):
-                return
-            try:
-                self._process = start(self._argv)
-            except DemoError as error:
-                self._say(f"{error}")
-                return
+            what = f"dnsmasq ended with {status} ({self._last_line()})"
+            self._say(f"{what}; next try in {AGAIN_S:.0f} s")
+            self._ending.wait(AGAIN_S)
+            with self._starting:
+                if self._ending.is_set():
+                    return
+                try:
+                    self._process = start(self._argv)
+                except DemoError as error:
+                    self._say(str(error))
+                    return
 
     def _last_line(self) -> str:
         try:
