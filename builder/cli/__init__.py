@@ -13,6 +13,7 @@ COMMANDS = {
     "schema": "validate",
     "plan": "plan",
     "render": "plan",
+    "report": "report",
     "iso": "iso",
     "pxe": "pxe",
     "inspect": "inspect",

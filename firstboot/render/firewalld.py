@@ -34,7 +34,8 @@ def render(identity: Identity) -> tuple[ConfigFile, ...]:
     )
 
 
-def _ports(identity: Identity) -> Iterator[tuple[str, str]]:
+def crossover_ports(identity: Identity) -> Iterator[tuple[str, str]]:
+    """Ports, as one or FIRST-LAST, and protocol of what a node lets in over the crossover."""
     yield str(RENDEZVOUS_PORT), "tcp"
     yield str(identity.pair.drbd.port), "tcp"
     yield from (COROSYNC, DLM, MIGRATION, LIBVIRT_TLS)
@@ -43,7 +44,9 @@ def _ports(identity: Identity) -> Iterator[tuple[str, str]]:
 
 
 def _zone(identity: Identity) -> str:
-    ports = "\n".join(f'  <port port="{p}" protocol="{kind}"/>' for p, kind in _ports(identity))
+    ports = "\n".join(
+        f'  <port port="{p}" protocol="{kind}"/>' for p, kind in crossover_ports(identity)
+    )
     return f"""\
 <?xml version="1.0" encoding="utf-8"?>
 <zone target="DROP">
