@@ -16,6 +16,7 @@ from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
 from firstboot.verbs import (
     allowrejoin,
+    checking,
     collect,
     converging,
     gate,
@@ -68,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         looking_on = commands.add_parser(name, help=text)
         looking_on.add_argument("--json", action="store_true", help="the same as JSON")
-    commands.add_parser("check", help="one line and an exit status for Nagios")
+    checked = commands.add_parser("check", help="one line and an exit status for Nagios")
+    checked.add_argument("subsystem", nargs="?", choices=sorted(checking.SOURCES))
+    checked.add_argument("--metrics", action="store_true", help="all parts, for Prometheus")
     collecting = commands.add_parser("collect", help="pack what a human needs to find a fault")
     collecting.add_argument("-o", "--output", type=Path, help="default: ksnode-NODE.tar.gz here")
     again = commands.add_parser("reset", help="start a failed first attempt over")

@@ -12,6 +12,7 @@ from firstboot.commands import CommandError, run
 from firstboot.exits import CRITICAL, FAILED, OK, UNKNOWN, WARNING
 from firstboot.journal import SCHEMA, STATE, now
 from firstboot.node import Identity
+from firstboot.verbs import checking
 from firstboot.verification import oddities, state
 
 ODD = "warning"  # of a finished pair: it works, and not all of the plan is in effect
@@ -57,11 +58,16 @@ def why(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     return OK
 
 
-def check(identity: Identity, root: Path, _: argparse.Namespace) -> int:
+def check(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     """One line and Nagios' exit status: complete and as planned, or the worst that is not.
 
     Of a complete node it also looks what is in effect now: cables, links, crypto, denials.
     """
+    if arguments.metrics:
+        checking.all_metrics(identity, root)
+        return OK
+    if arguments.subsystem:
+        return checking.one(identity, root, arguments.subsystem)
     said = _read(root)
     if said is None:
         print("KSNODE UNKNOWN - the agent has said nothing yet")
