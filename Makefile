@@ -62,8 +62,9 @@ types:  ## mypy --strict
 golden:  ## write the golden trees anew; read the diff
 	@$(BIN)/pytest -q -p no:randomly tests/golden --regenerate
 
-docs:  ## HTML manual, warnings are errors
+docs:  ## HTML manual and man pages, warnings are errors
 	@$(BIN)/sphinx-build -q -W -b html docs build/docs
+	@$(BIN)/sphinx-build -q -W -b man docs build/man
 
 wheel:  ## build/ksbuild-*.whl
 	@$(BIN)/python -m pip --quiet wheel --no-deps --no-build-isolation -w build .

@@ -15,3 +15,7 @@ html_theme = "furo"
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
 nitpicky = True
+man_pages = [
+    ("reference", "ksbuild", "commands, exit statuses and files of ksbuild and ksnode", author, 7),
+    ("profile", "ksbuild-profile", "every key of the page that describes a pair", author, 5),
+]
