@@ -13,7 +13,7 @@ import click
 from builder.cli.booting import Tree, lay_out, read_tree
 from builder.cli.outcome import ENVIRONMENT, PROFILE, REFUSED, errors_worded, fail, result
 from builder.cli.planning import prepare
-from builder.cli.tree import pool_of
+from builder.cli.tree import pool_of, tree_url
 
 if TYPE_CHECKING:
     from builder.plan import Plan
@@ -122,7 +122,7 @@ def serve(
     base = _base(listen, url, secure=certificate is not None)
     settings = Settings(*listen, base, state, valid, refetch, certificate, key, webhook)
     with errors_worded():
-        found = read_tree(boot, base, state) if boot else None
+        found = read_tree(boot, tree_url(base), state) if boot else None
         asked = _Asked(profiles, keys, tree, found, pool_of(pool), dnsmasq)
         _serve(settings, asked, as_json=as_json, quiet=quiet)
     if not quiet:

@@ -87,6 +87,7 @@ def test_the_folder_for_tftp(tree: Path, tmp_path: Path) -> None:
         (["--dnsmasq"], "--dnsmasq and --pool need --boot TREE"),
         (["--boot", ".", "--tree", "http://10.0.0.1/el9"], "--boot is instead of --tree"),
         (["--boot", "."], "is no tree for network boot"),
+        (["--boot", ".", "--url", "http://[fd00::1]"], "is not http://HOST"),
     ],
 )
 def test_refused(tmp_path: Path, options: list[str], said: str) -> None:
