@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Optional
 
@@ -221,8 +222,25 @@ def test_locks_that_do_not_hold_are_refused(
     monkeypatch.setattr(fcntl, "lockf", lambda *_: None)
     both: dict[str, Linked] = {}
     first, second = (step(tmp_path, node, both) for node in ("justinian", "julius"))
-    threading.Thread(target=second.apply, daemon=True).start()
+    over, asking = threading.Event(), second._context.meeting.ask
+
+    def ask() -> Any:
+        if over.is_set():
+            raise SystemExit
+        return asking()
+
+    monkeypatch.setattr(second._context.meeting, "ask", ask)
+
+    def follow() -> None:
+        with suppress(SystemExit):
+            second.apply()
+
+    follows = threading.Thread(target=follow, daemon=True)
+    follows.start()
     (died,) = both_at_once(first.apply)
+    over.set()
+    follows.join(20)
+    assert not follows.is_alive(), "it would go on beside other tests"
     assert isinstance(died, Refused)
     assert "locks do not hold" in died.evidence
     assert not (tmp_path / "justinian" / REPORT).exists()

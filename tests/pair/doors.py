@@ -9,6 +9,7 @@ import functools
 import importlib
 import os
 import pkgutil
+import threading
 import time
 import types
 import typing
@@ -85,8 +86,12 @@ class Doors:
         return self.world
 
     def sleep(self, seconds: float) -> None:
-        assert Fiber.running is not None
-        Fiber.running.sleep(self._here().now + seconds)
+        fiber = Fiber.here()
+        if fiber is None:
+            assert threading.current_thread() is not threading.main_thread()
+            time.sleep(seconds)
+            return
+        fiber.sleep(self._here().now + seconds)
 
     def monotonic(self) -> float:
         return self._here().now
@@ -132,7 +137,7 @@ class Doors:
 
     def _is_agents(self, path: object) -> bool:
         """Whether it is the agent that changes this, and not the world around it."""
-        if Fiber.running is None or self._here().offstage:
+        if Fiber.here() is None or self._here().offstage:
             return False
         return self._here().running.keeps(str(path))
 

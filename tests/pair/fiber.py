@@ -32,6 +32,12 @@ class Fiber:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._started = False
 
+    @classmethod
+    def here(cls) -> Fiber | None:
+        """The one whose thread this is. A thread that another test has left over is in no world."""
+        running = cls.running
+        return running if running and threading.current_thread() is running._thread else None
+
     def resume(self, ticks: int | None = None) -> None:
         """Let it run, for so many ticks at most; returns when it waits or has ended."""
         outer, Fiber.running = Fiber.running, self
