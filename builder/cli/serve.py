@@ -213,7 +213,11 @@ def _plans(
     for profile in asked.profiles:
         prepared = prepare(profile, asked.keys, keep=True)
         if prepared.profile.install.url is None and tree is None:
-            fail(PROFILE, f"{profile} has no install.url", "name the tree with --tree or --boot")
+            fail(
+                PROFILE,
+                f"{profile} has no install.url",
+                "name the tree with --tree URL or --boot TREE",
+            )
         if tree is not None:
             prepared = prepared.changed(from_tree(prepared.profile, tree))
         yield prepared.plan(told=base), prepared.serve_key(), str(profile)

@@ -91,6 +91,7 @@ class Server:
         jobs += [self.webhook.deliver(self.store, self.writer)] if self.webhook else []
         jobs += [self.renew_menus()] if self.menus else []
         tasks = [asyncio.create_task(job) for job in jobs]
+        self._menus_of(self.catalog.nodes)
         self.ready()
         try:
             yield
@@ -101,8 +102,8 @@ class Server:
     async def renew_menus(self) -> None:
         """Keep what boot loaders find by TFTP true."""
         while True:
-            self._menus_of(self.catalog.nodes)
             await asyncio.sleep(MENUS_S)
+            self._menus_of(self.catalog.nodes)
 
     def _menus_of(self, keys: Iterable[Key]) -> None:
         if self.menus is None:

@@ -226,7 +226,10 @@ def test_killed_at_any_moment_the_older_tree_stays(
     profile: Path, demo_source: Path, tmp_path: Path, sent: signal.Signals
 ) -> None:
     out = tmp_path / "tree"
-    argv = [sys.executable, "-m", "builder", "pxe", str(profile), "--source", str(demo_source)]
+    # A shell that starts something in the background has it ignore SIGINT, and its children too.
+    heeding = "import runpy, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    heeding += "runpy.run_module('builder', run_name='__main__', alter_sys=True)"
+    argv = [sys.executable, "-c", heeding, "pxe", str(profile), "--source", str(demo_source)]
     argv += ["--url", URL, "--out", str(out), "--offline", "--force"]
     subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
     before, made = tree(out), out.stat().st_mtime_ns

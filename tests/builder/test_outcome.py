@@ -74,7 +74,7 @@ def test_a_bug_is_one_line(profile: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_a_bug_ends_the_process_with_1() -> None:
     code = "from builder.cli import main\n"
-    code += "main.commands['doctor'].callback = lambda **_: {}['x']\nmain(['doctor'])\n"
+    code += "main.get_command(None, 'doctor').callback = lambda **_: {}['x']\nmain(['doctor'])\n"
     argv = [sys.executable, "-c", code]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -13,7 +13,7 @@ def test_a_thread_that_another_test_left_over_takes_no_baton(doors: Doors) -> No
     slept = threading.Event()
 
     def stray() -> None:
-        meet.wait_for_peer.__kwdefaults__["sleep"](0.01)
+        (meet.wait_for_peer.__kwdefaults__ or {})["sleep"](0.01)
         slept.set()
 
     def body() -> None:

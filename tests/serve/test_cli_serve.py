@@ -159,4 +159,4 @@ def test_from_a_tree_of_ones_own(tmp_path: Path) -> None:
     with serving(tmp_path, "--tree", "http://10.0.0.9/el9/") as server:
         script = server.ask("/boot/00:25:B3:22:D9:3C/ipxe").body.decode()
         assert "kernel http://10.0.0.9/el9/images/pxeboot/vmlinuz " in script
-        assert "inst.stage2=http://10.0.0.9/el9/ " in script
+        assert "inst.stage2=http://10.0.0.9/el9 " in script
