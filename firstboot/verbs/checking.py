@@ -1,6 +1,7 @@
 """ksnode check SUBSYSTEM and ksnode check --metrics: what is so now, for monitoring."""
 
 import logging
+import os
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -65,9 +66,9 @@ def _file_system(identity: Identity, root: Path, run: Run) -> Reading:
     if seen is None or seen.unclean or not seen.quorate:
         # Until a lost node is fenced GFS2 answers nobody, and whoever asks hangs with it.
         return Reading(UNKNOWN, f"{place} may be frozen; next: ksnode check cluster")
-    shown = run(["stat", "--file-system", "--format", "%S %b %f", str(root / place[1:])]).stdout
-    block, blocks, free = (int(word) for word in shown.split())
-    return monitoring.file_system(place, ",".join(options), block * blocks, block * (blocks - free))
+    found = os.statvfs(root / place.lstrip("/"))
+    size, free = found.f_frsize * found.f_blocks, found.f_frsize * found.f_bfree
+    return monitoring.file_system(place, ",".join(options), size, size - free)
 
 
 def _memory(identity: Identity, root: Path, _: Run) -> Optional[Reading]:
@@ -82,8 +83,8 @@ def _raid(_: Identity, root: Path, run: Run) -> Optional[Reading]:
     tool = next((t for t in raid.TOOLS if (root / "usr/sbin" / t).exists()), None)
     if tool is None:
         return None
-    argv = [tool, *raid.SHOW]
-    return monitoring.raid(raid.parse(run(argv, ok=(0, 1)).stdout), " ".join(argv))
+    shown = run([tool, *raid.SHOW], ok=(0, 1)).stdout
+    return monitoring.raid(raid.parse(shown), " ".join((tool, *raid.SHOW)))
 
 
 SOURCES: "dict[str, Source]" = {

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     "firstboot/fencing/power.py: self._run([program], ...)": "the profile's fence agents",
     "firstboot/steps/preflight.py: self._context.run([tool, *raid.SHOW], ...)": "a vendor's",
+    "firstboot/verbs/checking.py: run([tool, *raid.SHOW], ...)": "a vendor's",
     "firstboot/fencing/accounts.py: run([*ipmitool, *command], ...)": "IPMITOOL, as in lan.py",
     "firstboot/pacemaker.py: run(argv, ...)": "_change, whose calls are looked at",
     "firstboot/verbs/collect.py: run(argv, ...)": "QUESTIONS, looked at below",

@@ -1,6 +1,7 @@
 """What monitoring is told: levels, lines and numbers, and that real readers take them."""
 
 import dataclasses
+import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -237,11 +238,13 @@ def test_each_part_by_itself(
     answers = {
         "corosync-cfgtool": LINKS,
         "crm_mon": SOUND_XML.format("false"),
-        "stat": "4096 1000 150\n",
         "ausearch": "",
         "drbdsetup": (RECORDED / "assumed-drbdsetup-status-9.json").read_text(),
     }
     answering(monkeypatch, answers)
+    almost_full = os.statvfs_result((4096, 4096, 1000, 150, 150, 0, 0, 0, 0, 255))
+    disks = {node / "srv/vmdata": almost_full}
+    monkeypatch.setattr(os, "statvfs", disks.__getitem__)
     came = {name: main(["--root", str(node), "check", name]) for name in SOURCES}
     said = capsys.readouterr().out
     assert len(said.splitlines()) == len(SOURCES)
