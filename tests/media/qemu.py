@@ -59,16 +59,6 @@ class Machine:
         self.process.stdin.write(text.encode())
         self.process.stdin.flush()
 
-    def command(self, line: str) -> None:
-        """Type a line at GRUB's prompt, no faster than it takes it; wait for the next one."""
-        prompts = self.output().count("grub> ")
-        for letter in f"{line}\r":
-            self.type(letter)
-            time.sleep(0.15)
-        end = time.monotonic() + 60
-        while self.output().count("grub> ") == prompts and time.monotonic() < end:
-            time.sleep(0.2)
-
 
 @contextlib.contextmanager
 def boot(

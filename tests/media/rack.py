@@ -95,15 +95,6 @@ class Rack:
         return int(done.stdout)
 
 
-def find_the_menu_over_http(machine: Machine) -> None:
-    """Type what EL9's GRUB does by itself when it was started over HTTP, and Debian's does not
-    (grub-core/net/efi/net.c and kern/main.c of github.com/rhboot/grub2, fedora-34)."""
-    machine.wait_for("grub> ", 200)
-    machine.command("net_bootp")
-    machine.command(f"set root=http,{SERVER}")
-    machine.command("configfile /EFI/BOOT/grub.cfg")
-
-
 @contextlib.contextmanager
 def rack(tree: Path, folder: Path, *, beside: bool = False) -> Iterator[Rack]:
     """The tree's dnsmasq.conf and nginx.conf at work in a network of their own.

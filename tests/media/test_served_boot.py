@@ -16,7 +16,6 @@ from tests.media.rack import (
     POOL,
     URL,
     Rack,
-    find_the_menu_over_http,
     nodes,
     served_rack,
     write_profile,
@@ -122,19 +121,4 @@ def test_installs_once_and_then_starts_the_disk(
             assert "Linux version" not in machine.wait_for(HANDED_BACK[loader], 200)
         with there.start(STRANGER, firmware, ipxe=ipxe) as machine:
             said = machine.wait_for("REFUSED: no", 200)
-            assert "Linux version" not in said
-
-
-@pytest.mark.slow
-def test_uefi_http_boot(profile: Path, tree: Path, node: NodeSection, tmp_path: Path) -> None:
-    """Loader, menu, kernel and kickstart come from the server itself; then it starts the disk."""
-    mac = node.uplink.ports[0]
-    with served_rack(profile, tree, tmp_path / "rack", "--pool", POOL) as there:
-        with there.start(mac, "uefi", http=True) as machine:
-            find_the_menu_over_http(machine)
-            assert_found(there, machine, profile, node)
-        tell_installed(there, profile, node)
-        with there.start(mac, "uefi", http=True) as machine:
-            find_the_menu_over_http(machine)
-            said = machine.wait_for(f"{node.name} is installed, starting its disk", 200)
             assert "Linux version" not in said
