@@ -1,6 +1,7 @@
 """The pair on one page: what is drawn, to which scale, and how it prints."""
 
 import re
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -155,16 +156,9 @@ def test_it_fits_a_screen_and_prints_on_two_sheets_of_a4(
 
 
 def test_the_command(root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "pair.html"
-    argv = [
-        sys.executable,
-        "-m",
-        "builder",
-        "report",
-        str(root / "profiles/example.toml"),
-        "-o",
-        str(out),
-    ]
+    out, profile = tmp_path / "pair.html", tmp_path / "pair.toml"
+    shutil.copy(root / "profiles/example.toml", profile)
+    argv = [sys.executable, "-m", "builder", "report", str(profile), "-o", str(out)]
     done = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True)
     assert str(out) in done.stdout
     before = out.read_text()
@@ -172,6 +166,6 @@ def test_the_command(root: Path, tmp_path: Path) -> None:
     again = subprocess.run(argv, cwd=ROOT, check=False, capture_output=True, text=True)
     assert again.returncode == 5
     assert "--force" in again.stderr
-    assert not list(root.glob("profiles/*.keys"))
+    assert sorted(tmp_path.iterdir()) == [out, profile]
     subprocess.run([*argv, "--force"], cwd=ROOT, check=True, capture_output=True)
     assert out.read_text() == before
