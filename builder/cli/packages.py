@@ -74,12 +74,6 @@ def read_extras(
             "an oemdrv companion takes no packages: Anaconda mounts it only to read ks.cfg",
             "add --mode patch, or serve the folder by http and name it in install.repositories",
         )
-    if not keys:
-        click.echo(
-            "ksbuild: warning: the profile pins no key (gpg_key, gpg_fingerprint), so nobody looks "
-            "who signed the extra packages",
-            err=True,
-        )
     return extra_packages(folder, [key_id for key in keys for key_id in key.key_ids])
 
 

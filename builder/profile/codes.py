@@ -105,4 +105,9 @@ CODES: dict[str, tuple[str, str]] = {
         "Red Hat's own repositories are named by their ids alone, such as\n"
         "rhel-9-for-x86_64-highavailability-rpms: the registration with Red Hat brings them.",
     ),
+    "KS144": (
+        "no key is pinned",
+        "With a key and its fingerprint in the profile the nodes want every package signed by it.\n"
+        "Without, they take what the repositories give, as their addresses are trusted.",
+    ),
 }

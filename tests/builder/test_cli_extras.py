@@ -137,7 +137,8 @@ def test_a_dvd_is_installed_from_and_install_url_is_for_boot_media(
     assert not load(profile).profile.install.repositories
     out = tmp_path / "pair.iso"
     said = ksbuild("iso", profile, "--source", whole_dvd, "-o", out)
-    assert (said.exit_code, said.stderr) == (0, ""), said.output
+    assert said.exit_code == 0, said.output
+    assert "the packages are not checked" not in said.stderr
     assert "install.url is for a boot ISO" in said.stdout
     handler = parse(ksbuild("inspect", out, "--show", "ks.cfg").stdout)
     assert handler.url.url == "file:///run/install/repo"
@@ -206,7 +207,7 @@ def test_every_package_is_signed_by_a_pinned_key(
 ) -> None:
     out = tmp_path / "pair.iso"
     words = ("iso", profile, "--source", dvd, "--extra-packages", extras, "-o", out)
-    assert "pins no key" in ksbuild(*words, "--dry-run").stderr
+    assert "no key is pinned" in ksbuild(*words, "--dry-run").stderr
     armored = run("gpg", "--homedir", keyring, "--armor", "--export", "=rsa2048")
     (tmp_path / "own.asc").write_text(armored)
     pin = f'gpg_key = "own.asc"\ngpg_fingerprint = "{fingerprint(keyring, "rsa2048")}"'
@@ -220,7 +221,7 @@ def test_every_package_is_signed_by_a_pinned_key(
     run("createrepo_c", "-q", extras)
     done = ksbuild(*words)
     assert done.exit_code == 0, done.output
-    assert "pins no key" not in done.stderr
+    assert "no key is pinned" not in done.stderr
 
 
 def test_a_companion_takes_none(profile: Path, extras: Path, dvd: Path, tmp_path: Path) -> None:

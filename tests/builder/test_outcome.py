@@ -51,7 +51,7 @@ def test_a_kickstart_that_pykickstart_rejects(
     monkeypatch.setattr("builder.plan.kickstart.render", rejected)
     said = ksbuild("plan", profile)
     assert said.exit_code == 1
-    assert said.stderr.startswith("ksbuild: this is a bug: pykickstart rejects the kickstart: ")
+    assert "ksbuild: this is a bug: pykickstart rejects the kickstart: " in said.stderr
     assert "\nnext: report it, with ksbuild --version and " in said.stderr
     assert HASH not in said.output
 

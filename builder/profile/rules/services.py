@@ -170,6 +170,14 @@ def source(profile: Profile) -> Iterator[Problem]:
                 "gpg --show-keys FILE shows the fingerprint; compare it with the publisher's",
             )
     complete = [path for path, place in pinned if place.gpg_key and place.gpg_fingerprint]
+    if not complete and profile.pair.platform == "el9":
+        yield Problem(
+            "KS144",
+            ("install",),
+            "no key is pinned: nobody checks who signed the packages",
+            "give install.gpg_key and install.gpg_fingerprint, as `ksbuild init` does",
+            severity=WARNING,
+        )
     if complete and profile.install.gpg_key is None:
         yield Problem(
             "KS142",
