@@ -14,7 +14,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 BUILDER_MAY_TAKE = {"firstboot.node", "firstboot.render", "firstboot.seed", "firstboot.sequence"}
 # What a pure module may import; anything else could touch a file, the clock or the network.
 PURE_MODULES = {
-    *("base64", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "io"),
+    *("ast", "base64", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "io"),
     *("ipaddress", "json", "math"),
     *(
         "re",

@@ -1,20 +1,35 @@
 """Pack the agent into the one file that the node's own python3 runs."""
 
+import ast
 import io
 import zipfile
 from collections.abc import Mapping
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest a zip file can say
+_DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
 _START = b"import sys\n\nfrom firstboot.__main__ import main\n\nsys.exit(main())\n"
 
 
 def archive(sources: Mapping[str, bytes]) -> bytes:
-    """firstboot.pyz from path -> source: the same bytes for the same sources."""
+    """firstboot.pyz from path -> source, docstrings left out: same sources, same bytes."""
     out = io.BytesIO(b"#!/usr/bin/python3\n")
     out.seek(0, io.SEEK_END)
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
         for name, content in sorted({"__main__.py": _START, **sources}.items()):
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
-            archive.writestr(info, content, zipfile.ZIP_DEFLATED)
+            archive.writestr(info, undocumented(content), zipfile.ZIP_DEFLATED, 9)
     return out.getvalue()
+
+
+def undocumented(source: bytes) -> bytes:
+    """`source` without its docstrings, a fifth of the archive; every line keeps its number."""
+    lines = source.decode().splitlines()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
+            first = node.body[0]
+            for number in range(first.lineno, (first.end_lineno or first.lineno) + 1):
+                lines[number - 1] = ""
+            if node.body == [first]:
+                lines[first.lineno - 1] = " " * first.col_offset + "pass"
+    return "".join(f"{line}\n" for line in lines).encode()
