@@ -45,7 +45,7 @@ VERBS: dict[str, Verb] = {
 def main(argv: Optional[list[str]] = None) -> int:
     """Parse the command line and do it; the exit status is the answer."""
     arguments = _parser().parse_args(argv)
-    logging.basicConfig(format="ksnode: %(message)s", level=logging.INFO, stream=sys.stdout)
+    logging.basicConfig(format="ksnode: %(message)s", level=logging.INFO)
     root = Path(arguments.root)
     try:
         identity = from_json((root / "etc/ksbuild/node.json").read_text(encoding="utf-8"))

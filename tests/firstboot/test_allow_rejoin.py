@@ -2,6 +2,8 @@
 
 import argparse
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -57,6 +59,16 @@ def test_as_it_is_typed(pair: Living, tmp_path: Path) -> None:
     opened = ticket.opened(root)
     assert opened is not None
     assert opened.expires - opened.issued == 2 * 24 * 3600
+
+
+def test_what_it_prints_is_the_ticket_alone(pair: Living) -> None:
+    """`ksnode allow-rejoin >TICKET`; the commands it ran stand beside it, not in it."""
+    root = pair.roots["julius"]
+    (root / "etc/ksbuild/node.json").write_text(to_json(an_identity("julius")))
+    argv = [sys.executable, "-m", "firstboot", "--root", str(root), "allow-rejoin", "--for", "2d"]
+    done = subprocess.run(argv, check=True, capture_output=True, text=True)
+    assert json.loads(done.stdout)["node"] == "justinian"
+    assert "ksnode: + openssl genpkey" in done.stderr
 
 
 def test_an_open_ticket_shows_in_the_status(pair: Living) -> None:
