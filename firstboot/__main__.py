@@ -21,6 +21,7 @@ from firstboot.verbs import (
     converging,
     gate,
     looking,
+    poweroff,
     rehearse,
     reset,
     startalone,
@@ -37,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "gate": gate.pass_gate,
     "rehearse": rehearse.rehearse,
     "start-alone": startalone.start_alone,
+    "poweroff": poweroff.poweroff,
     "allow-rejoin": allowrejoin.allow_rejoin,
     "reset": reset.reset,
 }
@@ -84,6 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     back = commands.add_parser("allow-rejoin", help="let the other node, installed anew, come back")
     back.add_argument("--for", dest="duration", default="60m", help="60m, 8h or 2d; default: 60m")
     back.add_argument("--out", type=Path, help="the ticket's file (0600); default: printed")
+    off = commands.add_parser("poweroff", help="switch this node off in an orderly way, or both")
+    off.add_argument("--pair", action="store_true", help="both nodes; to be typed on each")
+    off.add_argument("--reboot", action="store_true", help="restart instead")
+    off.add_argument("--force", action="store_true", help="though the other node lacks data")
+    off.add_argument("--dry-run", action="store_true", help="only say what it would do")
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

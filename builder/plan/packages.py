@@ -55,8 +55,8 @@ _ALWAYS = (
         "pacemaker",
         "pacemaker",
         (
-            *("cibadmin", "crm_attribute", "crm_mon", "crm_resource", "crm_standby"),
-            *("stonith_admin", "pacemaker.service", "ocf:pacemaker:controld"),
+            *("attrd_updater", "cibadmin", "crm_attribute", "crm_mon", "crm_resource"),
+            *("crm_standby", "stonith_admin", "pacemaker.service", "ocf:pacemaker:controld"),
         ),
     ),
     # For people alone: the manual's way to run a guest.
