@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,8 @@ from firstboot import latches, leaving, pacemaker
 from firstboot.commands import Result
 from firstboot.engine import Refused
 from firstboot.node import Identity
-from firstboot.render import cib
 from firstboot.verbs.poweroff import Wish, leave, plan, poweroff
 from firstboot.verbs.waiting import NotYet
-from tests.firstboot.clusterlab import UP_TO_DATE, guest, online, set_node, simulate
 from tests.firstboot.conftest import ScriptedRun, a_pair, an_identity
 from tests.firstboot.test_cluster_steps import MOUNTED, no_sleep
 from tests.firstboot.test_pacemaker import LOOK, recorded
@@ -267,53 +264,6 @@ def test_a_dry_run_only_looks(
     monkeypatch.setattr("firstboot.verbs.poweroff.run", Asked(without(WITH_GUEST, "julius")))
     assert poweroff(identity, root, typed) == 5
     assert "next: wait for it, or: ksnode poweroff --force" in capsys.readouterr().err
-
-
-def running(tmp_path: Path) -> str:
-    """Both nodes up, and a guest on the first, as pacemaker's own scheduler has it."""
-    text = guest(online(cib.text(a_pair()), (UP_TO_DATE, UP_TO_DATE)), "vm1")
-    actions, up = simulate(text, tmp_path)
-    assert len([a for a in actions if a.startswith("vm1 start on ")]) == 1
-    return up
-
-
-def host(up: str) -> str:
-    """Where the guest is."""
-    root = ET.fromstring(up)  # noqa: S314 - a local program's output
-    for state in root.iter("node_state"):
-        for resource in state.iter("lrm_resource"):
-            if (
-                resource.get("id") == "vm1"
-                and resource.find("lrm_rsc_op[@rc-code='0']") is not None
-            ):
-                return state.get("uname", "")
-    raise AssertionError("vm1 runs nowhere")
-
-
-def test_pacemaker_moves_the_guest_live_and_unmounts_last(tmp_path: Path) -> None:
-    up = running(tmp_path)
-    me = host(up)
-    peer = {"justinian": "julius", "julius": "justinian"}[me]
-    actions, after = simulate(set_node(up, me, "standby", "on"), tmp_path)
-    assert f"vm1 migrate_to on {me}" in actions
-    assert f"vm1 migrate_from on {peer}" in actions
-    steps = [f"vm1 stop on {me}", f"ks-vmdata stop on {me}", f"ks-drbd stop on {me}"]
-    assert [actions.index(step) for step in steps] == sorted(actions.index(s) for s in steps)
-    assert not [a for a in actions if a.startswith("ks-") and " stop on " + peer in a]
-    assert not [a for a in actions if a.startswith("Fencing")]
-    assert host(after) == peer
-
-
-def test_pacemaker_stops_a_pairs_guest_once_and_fences_nobody(tmp_path: Path) -> None:
-    up = running(tmp_path)
-    both = set_node(set_node(up, "justinian", "standby", "on"), "julius", "standby", "on")
-    actions, after = simulate(both, tmp_path)
-    assert [a for a in actions if a.startswith("vm1 ")] == [f"vm1 stop on {host(up)}"]
-    assert {f"ks-vmdata stop on {node}" for node in ("justinian", "julius")} <= set(actions)
-    assert not [a for a in actions if "Fencing" in a or "migrate" in a]
-    actions, _ = simulate(set_node(after, "justinian", "shutdown", "1600000000"), tmp_path)
-    assert "do_shutdown on justinian" in actions
-    assert not [a for a in actions if "Fencing" in a]
 
 
 def test_what_counts_as_a_guest() -> None:
