@@ -25,6 +25,7 @@ from firstboot.verbs import (
     rehearse,
     reset,
     startalone,
+    update,
 )
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
@@ -39,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "rehearse": rehearse.rehearse,
     "start-alone": startalone.start_alone,
     "poweroff": poweroff.poweroff,
+    "update": update.update,
     "allow-rejoin": allowrejoin.allow_rejoin,
     "reset": reset.reset,
 }
@@ -91,6 +93,8 @@ def _parser() -> argparse.ArgumentParser:
     off.add_argument("--reboot", action="store_true", help="restart instead")
     off.add_argument("--force", action="store_true", help="though the other node lacks data")
     off.add_argument("--dry-run", action="store_true", help="only say what it would do")
+    renewing = commands.add_parser("update", help="renew this node's packages, and restart it")
+    renewing.add_argument("--dry-run", action="store_true", help="only say what is to be renewed")
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

@@ -152,7 +152,7 @@ def test_every_resource_agent_of_the_cluster_has_a_package() -> None:
 
 def test_every_module_preflight_looks_for_has_a_package() -> None:
     """gfs2 and dlm come with the kernel; DRBD 9 with ELRepo's package of that very name."""
-    assert preflight._MODULES["drbd"] in packages(example())
+    assert preflight.MODULES["drbd"] in packages(example())
     assert "drbd.ko" in brought(example())
 
 

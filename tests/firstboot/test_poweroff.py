@@ -271,3 +271,11 @@ def test_what_counts_as_a_guest() -> None:
     assert leaving.guests(state, ["justinian"]) == ["vm1"]
     assert leaving.guests(state, ["julius"]) == []
     assert leaving.left(None, ["julius"]) == ["the cluster does not answer"]
+
+
+def test_a_pair_that_leaves_as_pacemaker_told_of_it() -> None:
+    state = pacemaker.parse(recorded("leaving"))
+    assert state.standby == {"justinian", "julius"}
+    assert state.asking == {"justinian"}
+    assert leaving.left(state, ["justinian", "julius"]) == []
+    assert not pacemaker.parse(WHOLE).standby | pacemaker.parse(WHOLE).asking
