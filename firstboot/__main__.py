@@ -20,6 +20,7 @@ from firstboot.verbs import (
     collect,
     converging,
     gate,
+    health,
     looking,
     poweroff,
     rehearse,
@@ -35,6 +36,7 @@ VERBS: dict[str, Verb] = {
     "status": looking.status,
     "why": looking.why,
     "check": looking.check,
+    "health": health.look,
     "collect": collect.collect,
     "gate": gate.pass_gate,
     "rehearse": rehearse.rehearse,
@@ -76,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     checked = commands.add_parser("check", help="one line and an exit status for Nagios")
     checked.add_argument("subsystem", nargs="?", choices=sorted(checking.SOURCES))
     checked.add_argument("--metrics", action="store_true", help="all parts, for Prometheus")
+    feeling = commands.add_parser("health", help="how this node is as a place for guests")
+    feeling.add_argument("--tell", action="store_true", help="tell pacemaker, which moves guests")
     collecting = commands.add_parser("collect", help="pack what a human needs to find a fault")
     collecting.add_argument("-o", "--output", type=Path, help="default: ksnode-NODE.tar.gz here")
     again = commands.add_parser("reset", help="start a failed first attempt over")

@@ -40,6 +40,7 @@ class Cluster:
     failures: tuple[str, ...]
     standby: frozenset[str] = frozenset()
     asking: frozenset[str] = frozenset()
+    unhealthy: frozenset[str] = frozenset()
 
     def runs(self, resource: str, node: str, role: str = "Started") -> bool:
         """Whether the resource is there in that role."""
@@ -63,11 +64,7 @@ def parse(text: str) -> Cluster:
             for node in root.iterfind("nodes/node")
             if node.get("online") == "true" and node.get("pending") != "true"
         ),
-        unclean=frozenset(
-            node.get("name", "")
-            for node in root.iterfind("nodes/node")
-            if node.get("unclean") == "true"
-        ),
+        unclean=_nodes(root, "unclean", "true"),
         active=frozenset(
             (resource.get("id", ""), node.get("name", ""), resource.get("role", ""))
             for resource in root.iter("resource")
@@ -81,17 +78,14 @@ def parse(text: str) -> Cluster:
             if clone.get("target_role") == "Stopped"
         ),
         failures=tuple(_failure(failure) for failure in root.iterfind("failures/failure")),
-        standby=frozenset(
-            node.get("name", "")
-            for node in root.iterfind("nodes/node")
-            if node.get("standby") == "true"
-        ),
+        standby=_nodes(root, "standby", "true"),
         asking=frozenset(
             node.get("name", "")
             for node in root.iterfind("node_attributes/node")
             for attribute in node.iterfind("attribute")
             if attribute.get("name") == ASKING
         ),
+        unhealthy=_nodes(root, "health", "red"),
     )
 
 
@@ -223,6 +217,11 @@ def _xml(text: str) -> ET.Element:
         return ET.fromstring(text)  # noqa: S314 - what root's own pacemaker wrote
     except ET.ParseError as error:
         raise ValueError(f"not pacemaker's XML: {error}: {text[:100]!r}") from None
+
+
+def _nodes(root: ET.Element, key: str, value: str) -> frozenset[str]:
+    nodes = root.iterfind("nodes/node")
+    return frozenset(node.get("name", "") for node in nodes if node.get(key) == value)
 
 
 def _watched(root: ET.Element) -> list[tuple[str, str]]:

@@ -68,6 +68,7 @@ def unwhole(
     found = leaving.unfit(state, identity.pair)
     if state is not None:
         found += [f"{node} is in standby" for node in sorted(state.standby)]
+        found += [f"{node} is in bad health" for node in sorted(state.unhealthy)]
         found += state.failures
     if replication is None or not replication.in_sync:
         found.append(f"DRBD is {replication or 'down'}")

@@ -3,6 +3,8 @@
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import pytest
+
 from firstboot.render import cib
 from tests.firstboot.clusterlab import UP_TO_DATE, guest, online, set_node, simulate
 from tests.firstboot.conftest import ONE_PYTHON, a_pair
@@ -55,3 +57,42 @@ def test_pacemaker_stops_a_pairs_guest_once_and_fences_nobody(tmp_path: Path) ->
     actions, _ = simulate(set_node(after, "justinian", "shutdown", "1600000000"), tmp_path)
     assert "do_shutdown on justinian" in actions
     assert not [a for a in actions if "Fencing" in a]
+
+
+def test_a_guest_leaves_a_node_in_bad_health_and_nothing_else_does(tmp_path: Path) -> None:
+    up = running(tmp_path)
+    me = host(up)
+    peer = {"justinian": "julius", "julius": "justinian"}[me]
+    red = set_node(up, me, "#health-ks-raid", "red")
+    actions, after = simulate(red, tmp_path)
+    assert f"vm1 migrate_to on {me}" in actions
+    assert not [a for a in actions if a.startswith(("ks-", "Fencing"))]
+    assert host(after) == peer
+    alike, _ = simulate(set_node(after, peer, "#health-ks-uplink", "red"), tmp_path)
+    assert not [a for a in alike if a.startswith("vm1")], "both are red: it stays"
+    actions, well = simulate(after.replace('value="red"', 'value="green"'), tmp_path)
+    assert not [a for a in actions if a.startswith("vm1")], "it is not moved back"
+    assert host(well) == peer
+
+
+@pytest.mark.parametrize(("score", "leaves"), [("1000", True), ("INFINITY", False)])
+def test_health_weighs_more_than_a_preference(tmp_path: Path, score: str, leaves: bool) -> None:
+    up = running(tmp_path)
+    me = host(up)
+    prefers = f'<rsc_location id="prefers" rsc="vm1" node="{me}" score="{score}"/></constraints>'
+    liked = up.replace("</constraints>", prefers)
+    actions, _ = simulate(set_node(liked, me, "#health-ks-uplink", "red"), tmp_path)
+    assert (f"vm1 migrate_to on {me}" in actions) == leaves
+
+
+def test_of_two_red_nodes_the_worse_one_is_left(tmp_path: Path) -> None:
+    up = running(tmp_path)
+    me = host(up)
+    worse = set_node(up, me, "#health-ks-raid", "red")
+    worse = set_node(worse, me, "#health-ks-drbd", "red")
+    bad = set_node(
+        worse, {"justinian": "julius", "julius": "justinian"}[me], "#health-ks-raid", "red"
+    )
+    actions, _ = simulate(bad, tmp_path)
+    assert f"vm1 migrate_to on {me}" in actions
+    assert not [a for a in actions if a.startswith("ks-")]

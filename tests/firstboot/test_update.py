@@ -123,6 +123,7 @@ def test_back_from_its_restart_it_waits_for_the_resync_and_names_the_other(
         (away(WHOLE, "julius"), SYNCED, "julius is not online"),
         (without(WHOLE, "julius"), SYNCED, "ks-vmdata is not started on julius"),
         (standing_by(WHOLE, "julius"), SYNCED, "julius is in standby"),
+        (WHOLE.replace('health="green"', 'health="red"', 1), SYNCED, "julius is in bad health"),
         (WHOLE, BEHIND, "UpToDate/Inconsistent"),
         (WHOLE.replace('unclean="false"', 'unclean="true"', 1), SYNCED, "julius is not clean"),
     ],
