@@ -100,13 +100,12 @@ def leave(
 
 def empty(run: Run, nodes: "list[str]", sleep: Sleep) -> None:
     """Wait until pacemaker has emptied them. Raises NotYet, with how to take it back."""
-    back = " and ".join(f"crm_standby --node {n} --lifetime reboot --delete" for n in nodes)
-    until(
-        lambda: leaving.left(pacemaker.status(run), nodes),
-        MOST_S,
-        sleep,
-        f"crm_mon -1rf; to take it back: {back}",
-    )
+    back = "; ".join(f"crm_standby --node {n} --lifetime reboot --delete" for n in nodes)
+    way_out = f"crm_mon -1rf; to take it back: {back}"
+    try:
+        until(lambda: leaving.left(pacemaker.status(run), nodes), MOST_S, sleep, way_out)
+    except KeyboardInterrupt:
+        raise NotYet(f"stopped by hand\nnext: {way_out}") from None
 
 
 def stop_cluster(identity: Identity, root: Path, run: Run) -> None:

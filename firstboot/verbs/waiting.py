@@ -1,8 +1,10 @@
 """What verbs that wait for pacemaker have in common: words while they wait, and exit statuses."""
 
+import contextlib
 import logging
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Callable
 
 from firstboot.commands import CommandError
@@ -46,7 +48,8 @@ def outcome(do: Callable[[], None]) -> int:
     """Do it; the exit status for what came of it, with its words on standard error."""
     logging.getLogger("firstboot.commands").setLevel(logging.WARNING)
     try:
-        do()
+        with hangup_as_interrupt():
+            do()
     except Busy as busy:
         return say_busy(busy)
     except Refused as refusal:
@@ -55,4 +58,17 @@ def outcome(do: Callable[[], None]) -> int:
     except (NotYet, CommandError, OSError) as error:
         print(f"ksnode: {error}", file=sys.stderr)
         return FAILED
+    except KeyboardInterrupt:
+        print("ksnode: stopped by hand", file=sys.stderr)
+        return FAILED
     return OK
+
+
+@contextlib.contextmanager
+def hangup_as_interrupt() -> Iterator[None]:
+    """A session that ends is a Ctrl-C: what was asked of others is taken back."""
+    before = signal.signal(signal.SIGHUP, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from firstboot import leaving, pacemaker
 from firstboot.render import cib
 from tests.firstboot.clusterlab import UP_TO_DATE, guest, online, set_node, simulate
 from tests.firstboot.conftest import ONE_PYTHON, a_pair
+from tests.firstboot.test_pacemaker import recorded
+from tests.firstboot.test_poweroff import WHOLE, WITH_GUEST
 
 pytestmark = ONE_PYTHON
 
@@ -96,3 +99,18 @@ def test_of_two_red_nodes_the_worse_one_is_left(tmp_path: Path) -> None:
     actions, _ = simulate(bad, tmp_path)
     assert f"vm1 migrate_to on {me}" in actions
     assert not [a for a in actions if a.startswith("ks-")]
+
+
+def test_what_counts_as_a_guest() -> None:
+    state = pacemaker.parse(WITH_GUEST)
+    assert leaving.guests(state, ["justinian"]) == ["vm1"]
+    assert leaving.guests(state, ["julius"]) == []
+    assert leaving.left(None, ["julius"]) == ["the cluster does not answer"]
+
+
+def test_a_pair_that_leaves_as_pacemaker_told_of_it() -> None:
+    state = pacemaker.parse(recorded("leaving"))
+    assert state.standby == {"justinian", "julius"}
+    assert state.asking == {"justinian"}
+    assert leaving.left(state, ["justinian", "julius"]) == []
+    assert not pacemaker.parse(WHOLE).standby | pacemaker.parse(WHOLE).asking

@@ -1,7 +1,9 @@
 """ksnode poweroff: what becomes of the guests, in which order a node leaves, who is waited for."""
 
 import argparse
+import os
 import re
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +11,12 @@ from typing import Optional
 
 import pytest
 
-from firstboot import latches, leaving, pacemaker
+from firstboot import latches
 from firstboot.commands import Result
 from firstboot.engine import Refused
 from firstboot.node import Identity
 from firstboot.verbs.poweroff import Wish, leave, plan, poweroff
-from firstboot.verbs.waiting import NotYet
+from firstboot.verbs.waiting import NotYet, outcome
 from tests.firstboot.conftest import ScriptedRun, a_pair, an_identity
 from tests.firstboot.test_cluster_steps import MOUNTED, no_sleep
 from tests.firstboot.test_pacemaker import LOOK, recorded
@@ -231,6 +233,24 @@ def test_what_was_asked_of_a_pair_is_taken_back(
     run.assert_finished()
 
 
+def test_a_session_that_ends_takes_back_what_it_asked(
+    identity: Identity, root: Path, run: ScriptedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hang_up(_: float) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    before = signal.getsignal(signal.SIGHUP)
+    run.expect(LOOK, WHOLE).expect(ASK).expect(LOOK, WHOLE)
+    run.expect(ASK.replace("--update yes", "--delete"))
+    assert outcome(lambda: leave(identity, root, wish(pair=True), run, sleep=hang_up)) == 1
+    assert "stopped by hand" in capsys.readouterr().err
+    run.expect(LOOK, WITH_GUEST).expect(STANDBY).expect(LOOK, WITH_GUEST)
+    assert outcome(lambda: leave(identity, root, wish(), run, sleep=hang_up)) == 1
+    assert "to take it back: crm_standby" in capsys.readouterr().err
+    run.assert_finished()
+    assert signal.getsignal(signal.SIGHUP) == before
+
+
 class Asked:
     """A door that tells of a cluster, and lets nothing else through."""
 
@@ -264,18 +284,3 @@ def test_a_dry_run_only_looks(
     monkeypatch.setattr("firstboot.verbs.poweroff.run", Asked(without(WITH_GUEST, "julius")))
     assert poweroff(identity, root, typed) == 5
     assert "next: wait for it, or: ksnode poweroff --force" in capsys.readouterr().err
-
-
-def test_what_counts_as_a_guest() -> None:
-    state = pacemaker.parse(WITH_GUEST)
-    assert leaving.guests(state, ["justinian"]) == ["vm1"]
-    assert leaving.guests(state, ["julius"]) == []
-    assert leaving.left(None, ["julius"]) == ["the cluster does not answer"]
-
-
-def test_a_pair_that_leaves_as_pacemaker_told_of_it() -> None:
-    state = pacemaker.parse(recorded("leaving"))
-    assert state.standby == {"justinian", "julius"}
-    assert state.asking == {"justinian"}
-    assert leaving.left(state, ["justinian", "julius"]) == []
-    assert not pacemaker.parse(WHOLE).standby | pacemaker.parse(WHOLE).asking
