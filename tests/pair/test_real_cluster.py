@@ -1,15 +1,16 @@
 """Leaving and health with real corosync and pacemaker on two nodes, and a guest that can move."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.firstboot.conftest import ONE_PYTHON
-from tests.firstboot.pacemakers import NAMES, Nodes
+from tests.pair.pacemakers import NAMES, Nodes
 
-pytestmark = [ONE_PYTHON, pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def nodes(tmp_path: Path) -> Iterator[Nodes]:
         yield nodes
 
 
-def initiated(nodes: Nodes) -> "list[str]":
+def initiated(nodes: Nodes) -> list[str]:
     """What the guest went through, by the logs of whoever was in charge."""
     found: list[str] = []
     for name in NAMES:

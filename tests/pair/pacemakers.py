@@ -4,6 +4,8 @@ The CIB is ours as rendered, less fencing; pacemaker's Dummy stands in for every
 systemd and the rest of a node are played by Door. Run as a program it is ksnode on such a node.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 import signal
@@ -13,7 +15,6 @@ import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Optional
 
 from firstboot import commands, latches
 from firstboot.commands import Result
@@ -82,7 +83,7 @@ class Nodes:
         self._folder = folder
         self._running: list[subprocess.Popen[str]] = []
 
-    def __enter__(self) -> "Nodes":
+    def __enter__(self) -> Nodes:
         """Start them and load the CIB. Raises TimeoutError."""
         for number, name in enumerate(NAMES, start=1):
             folder = self._folder / name
@@ -118,7 +119,7 @@ class Nodes:
             time.sleep(0.05)
         return int(found[0])
 
-    def start(self, name: str, *argv: str) -> "subprocess.Popen[str]":
+    def start(self, name: str, *argv: str) -> subprocess.Popen[str]:
         """Start a program on a node."""
         into = ["nsenter", "--target", str(self._inside(name))]
         into += ["--mount", "--net", "--uts", "--ipc", "--pid"]
@@ -137,12 +138,12 @@ class Nodes:
         assert program.returncode == 0, said
         return said
 
-    def ksnode(self, name: str, *words: str) -> "subprocess.Popen[str]":
+    def ksnode(self, name: str, *words: str) -> subprocess.Popen[str]:
         """Start ksnode on a node."""
-        me = [sys.executable, "-m", "tests.firstboot.pacemakers", str(self._folder), name]
+        me = [sys.executable, "-m", "tests.pair.pacemakers", str(self._folder), name]
         return self.start(name, *me, *words)
 
-    def typed(self, name: str, *words: str) -> "tuple[int, str]":
+    def typed(self, name: str, *words: str) -> tuple[int, str]:
         """ksnode's exit status on a node, and what it said."""
         program = self.ksnode(name, *words)
         said, _ = program.communicate(timeout=120)
@@ -164,7 +165,7 @@ class Nodes:
         """pacemaker's log of a node."""
         return self.on(name, "cat", "/var/log/pacemaker/pacemaker.log")
 
-    def wait(self, what: str, condition: "Callable[[], bool]", most_s: float = 90.0) -> None:
+    def wait(self, what: str, condition: Callable[[], bool], most_s: float = 90.0) -> None:
         """Until the condition holds. Raises TimeoutError."""
         end = time.monotonic() + most_s
         while not condition():
@@ -206,8 +207,8 @@ class Door:
         self,
         argv: Sequence[str],
         *,
-        stdin: Optional[str] = None,
-        ok: "tuple[int, ...]" = (0,),
+        stdin: str | None = None,
+        ok: tuple[int, ...] = (0,),
         timeout_s: float = 120.0,
     ) -> Result:
         """Run it; systemctl stops the daemons, and writes down what becomes of the system."""
@@ -226,7 +227,7 @@ class Door:
             time.sleep(0.2)
 
 
-def main(folder: Path, name: str, words: "list[str]") -> int:
+def main(folder: Path, name: str, words: list[str]) -> int:
     """What was typed on that node."""
     root, identity = folder / name / "root", an_identity(name, "debian12-lab")
     (root / "run").mkdir(parents=True, exist_ok=True)
