@@ -119,7 +119,7 @@ def _health_timer() -> Unit:
             ("After", "pacemaker.service"),
         ],
         "Timer": [
-            ("OnActiveSec", f"{HEALTH_EVERY_S}"),
+            ("OnActiveSec", "15"),  # before guests come back to a node that has just joined
             ("OnUnitInactiveSec", f"{HEALTH_EVERY_S}"),
             ("AccuracySec", "5"),
         ],
