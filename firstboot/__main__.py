@@ -20,10 +20,13 @@ from firstboot.verbs import (
     collect,
     converging,
     gate,
+    health,
     looking,
+    poweroff,
     rehearse,
     reset,
     startalone,
+    update,
 )
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
@@ -33,10 +36,13 @@ VERBS: dict[str, Verb] = {
     "status": looking.status,
     "why": looking.why,
     "check": looking.check,
+    "health": health.look,
     "collect": collect.collect,
     "gate": gate.pass_gate,
     "rehearse": rehearse.rehearse,
     "start-alone": startalone.start_alone,
+    "poweroff": poweroff.poweroff,
+    "update": update.update,
     "allow-rejoin": allowrejoin.allow_rejoin,
     "reset": reset.reset,
 }
@@ -72,6 +78,8 @@ def _parser() -> argparse.ArgumentParser:
     checked = commands.add_parser("check", help="one line and an exit status for Nagios")
     checked.add_argument("subsystem", nargs="?", choices=sorted(checking.SOURCES))
     checked.add_argument("--metrics", action="store_true", help="all parts, for Prometheus")
+    feeling = commands.add_parser("health", help="how this node is as a place for guests")
+    feeling.add_argument("--tell", action="store_true", help="tell pacemaker, which moves guests")
     collecting = commands.add_parser("collect", help="pack what a human needs to find a fault")
     collecting.add_argument("-o", "--output", type=Path, help="default: ksnode-NODE.tar.gz here")
     again = commands.add_parser("reset", help="start a failed first attempt over")
@@ -84,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     back = commands.add_parser("allow-rejoin", help="let the other node, installed anew, come back")
     back.add_argument("--for", dest="duration", default="60m", help="60m, 8h or 2d; default: 60m")
     back.add_argument("--out", type=Path, help="the ticket's file (0600); default: printed")
+    off = commands.add_parser("poweroff", help="switch this node off in an orderly way, or both")
+    off.add_argument("--pair", action="store_true", help="both nodes; to be typed on each")
+    off.add_argument("--reboot", action="store_true", help="restart instead")
+    off.add_argument("--force", action="store_true", help="though the other node lacks data")
+    off.add_argument("--dry-run", action="store_true", help="only say what it would do")
+    renewing = commands.add_parser("update", help="renew this node's packages, and restart it")
+    renewing.add_argument("--dry-run", action="store_true", help="only say what is to be renewed")
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

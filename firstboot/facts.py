@@ -3,6 +3,7 @@
 Every path is taken below `root`, so that tests can hand in a recorded machine.
 """
 
+import errno
 import json
 import os
 from dataclasses import dataclass
@@ -75,6 +76,16 @@ def has_link(root: Path, port: str) -> bool:
     """Whether the bond that a port is in may use it (Documentation/networking/bonding.rst)."""
     status = root / "sys/class/net" / port / "bonding_slave/mii_status"
     return status.exists() and _word(status) == "up"
+
+
+def carrier(root: Path, port: str) -> bool:
+    """Whether a port is up and sees a link (Documentation/ABI/testing/sysfs-class-net)."""
+    try:
+        return _word(root / "sys/class/net" / port / "carrier") == "1"
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # it is down
+            return False
+        raise
 
 
 def partition_start(root: Path, partuuid: str) -> Optional[int]:

@@ -86,7 +86,9 @@ def cluster(identity: Identity, seen: Optional[Cluster]) -> Reading:
     if not seen.quorate or seen.unclean:
         what = f"{', '.join(sorted(seen.unclean))} is to be fenced" if seen.unclean else "no quorum"
         return Reading(CRITICAL, f"{what}{NEXT}ksnode why; crm_mon -1rf", numbers)
-    said = [f"{name} is not online" for name in off] + list(seen.failures)
+    said = [f"{name} is not online" for name in off]
+    said += [f"{name} is in bad health (ksnode health)" for name in sorted(seen.unhealthy)]
+    said += seen.failures
     if said:
         return Reading(WARNING, f"{'; '.join(said)}{NEXT}crm_mon -1rf", numbers)
     return Reading(OK, "both nodes online, with quorum", numbers)

@@ -26,7 +26,7 @@ PARTITIONS = ("biosboot", "esp", "boot", "swap", "root", "data")
 FENCE_COMMAND = r"/usr/sbin/(fence_[a-z0-9_]+)"
 CAPABILITIES: dict[str, frozenset[str]] = {
     "el9": frozenset(
-        {"dmi", "drbd9", "firewall", "hypervisor", "inband-ipmi", "ksm", "selinux"},
+        {"dmi", "dnf", "drbd9", "firewall", "hypervisor", "inband-ipmi", "ksm", "selinux"},
     ),
     "debian12-lab": frozenset(),
 }

@@ -4,6 +4,7 @@ Parsing is pure. What changes the cluster stands here, once each.
 """
 
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -13,6 +14,8 @@ from firstboot.render.systemd import CLUSTER
 
 STATUS = ("crm_mon", "--one-shot", "--output-as=xml")
 MISSING = "is missing from the CIB"
+ASKING = "ks-poweroff"  # a node attribute that goes with the node's cluster
+TOGETHER_S = 5  # pacemaker-attrd writes what changed meanwhile in one transaction
 NOT_CONNECTED = 102  # crm_mon and cibadmin: no cluster runs here (CRM_EX_DISCONNECT)
 CHANGE_TIMEOUT_S = 60.0
 
@@ -24,7 +27,8 @@ class Cluster:
     `unclean` are nodes that are to be fenced before anything else happens; `active` are (resource,
     node, role), a clone's instances under its primitive's name; `watched` are (resource, node)
     whose last recurring monitor was good; `stopped` are the clones that are told to be so
-    (target-role); `failures` are for people.
+    (target-role); `standby` are nodes that give up their resources, `asking` those on which a
+    human wants both off; `failures` are for people.
     """
 
     quorate: bool
@@ -34,6 +38,9 @@ class Cluster:
     watched: frozenset[tuple[str, str]]
     stopped: frozenset[str]
     failures: tuple[str, ...]
+    standby: frozenset[str] = frozenset()
+    asking: frozenset[str] = frozenset()
+    unhealthy: frozenset[str] = frozenset()
 
     def runs(self, resource: str, node: str, role: str = "Started") -> bool:
         """Whether the resource is there in that role."""
@@ -57,11 +64,7 @@ def parse(text: str) -> Cluster:
             for node in root.iterfind("nodes/node")
             if node.get("online") == "true" and node.get("pending") != "true"
         ),
-        unclean=frozenset(
-            node.get("name", "")
-            for node in root.iterfind("nodes/node")
-            if node.get("unclean") == "true"
-        ),
+        unclean=_nodes(root, "unclean", "true"),
         active=frozenset(
             (resource.get("id", ""), node.get("name", ""), resource.get("role", ""))
             for resource in root.iter("resource")
@@ -75,6 +78,14 @@ def parse(text: str) -> Cluster:
             if clone.get("target_role") == "Stopped"
         ),
         failures=tuple(_failure(failure) for failure in root.iterfind("failures/failure")),
+        standby=_nodes(root, "standby", "true"),
+        asking=frozenset(
+            node.get("name", "")
+            for node in root.iterfind("node_attributes/node")
+            for attribute in node.iterfind("attribute")
+            if attribute.get("name") == ASKING
+        ),
+        unhealthy=_nodes(root, "health", "red"),
     )
 
 
@@ -145,6 +156,23 @@ def stand_by(run: Run, node: str) -> None:
     _change(run, "crm_standby", "--node", node, "--lifetime", "reboot", "--update", "on")
 
 
+def stand_by_together(run: Run, nodes: Sequence[str]) -> None:
+    """stand_by() for all of them at one moment, so that nothing is moved from one to the other."""
+    for node in nodes:
+        value = ("--update-both", "on", "--delay", str(TOGETHER_S))
+        _change(run, "attrd_updater", "--node", node, "--name", "standby", *value)
+
+
+def ask_to_leave(run: Run, node: str) -> None:
+    """Let the other node know that a human wants both off."""
+    _change(run, "attrd_updater", "--node", node, "--name", ASKING, "--update", "yes")
+
+
+def ask_no_more(run: Run, node: str) -> None:
+    """Take ask_to_leave() back."""
+    _change(run, "attrd_updater", "--node", node, "--name", ASKING, "--delete")
+
+
 def fence(run: Run, node: str, timeout_s: int) -> None:
     """Cut a node's power and give it back, by the cluster's own devices and levels."""
     argv = ["stonith_admin", "--reboot", node, "--timeout", str(timeout_s)]
@@ -154,6 +182,11 @@ def fence(run: Run, node: str, timeout_s: int) -> None:
 def start_units(run: Run) -> None:
     """Have systemd start the cluster on this node; it goes on in the background."""
     run(["systemctl", "start", "--no-block", *CLUSTER])
+
+
+def stop_units(run: Run, timeout_s: float) -> None:
+    """Stop the cluster on this node; pacemaker stops its resources first."""
+    run(["systemctl", "stop", *CLUSTER], timeout_s=timeout_s)
 
 
 def units_active(run: Run) -> bool:
@@ -184,6 +217,11 @@ def _xml(text: str) -> ET.Element:
         return ET.fromstring(text)  # noqa: S314 - what root's own pacemaker wrote
     except ET.ParseError as error:
         raise ValueError(f"not pacemaker's XML: {error}: {text[:100]!r}") from None
+
+
+def _nodes(root: ET.Element, key: str, value: str) -> frozenset[str]:
+    nodes = root.iterfind("nodes/node")
+    return frozenset(node.get("name", "") for node in nodes if node.get(key) == value)
 
 
 def _watched(root: ET.Element) -> list[tuple[str, str]]:

@@ -38,6 +38,8 @@ _ALWAYS = (
         "corosync",
         ("corosync-cfgtool", "corosync-cmapctl", "corosync.service"),
     ),
+    Source("dnf", "", ("dnf",), "dnf"),
+    Source("grubby", "", ("grubby",), "dnf"),
     Source("dlm", "dlm-controld", ("dlm_tool", "dlm_controld")),
     # ELRepo's; its module is built for one kernel, which the check of packages looks at.
     Source("drbd9x-utils", "", ("drbdadm", "drbdmeta", "drbdsetup", "ocf:linbit:drbd"), "drbd9"),
@@ -55,8 +57,8 @@ _ALWAYS = (
         "pacemaker",
         "pacemaker",
         (
-            *("cibadmin", "crm_attribute", "crm_mon", "crm_resource", "crm_standby"),
-            *("stonith_admin", "pacemaker.service", "ocf:pacemaker:controld"),
+            *("attrd_updater", "cibadmin", "crm_attribute", "crm_mon", "crm_resource"),
+            *("crm_standby", "stonith_admin", "pacemaker.service", "ocf:pacemaker:controld"),
         ),
     ),
     # For people alone: the manual's way to run a guest.

@@ -24,6 +24,9 @@ CLONES = {DRBD_CLONE: DRBD, DLM_CLONE: DLM, MOUNT_CLONE: MOUNT}  # and what each
 DEVICE = "/dev/drbd0"
 MOUNT_OPTIONS = ("noatime", "nodiratime")
 RETRY_S = 600
+# What a node is worth as a place (Pacemaker Explained, "Node Health"). Every red attribute counts;
+# the sum has to stay positive, and one to weigh more than stickiness and what people prefer.
+HEALTH_BASE, HEALTH_RED = 100_000, -10_000
 
 Operation = Mapping[str, str]
 
@@ -69,6 +72,11 @@ def _properties(pair: Pair) -> ET.Element:
         "no-quorum-policy": "freeze",
         "stonith-timeout": _seconds(pair, 60),
         "migration-limit": str(pair.guests.migrations),  # at a time, from or to one node
+        # A node in bad health is the worse place, and no forbidden one: while both are in bad
+        # health guests stay where they are, where "migrate-on-red" would stop them all.
+        "node-health-strategy": "progressive",
+        "node-health-base": str(HEALTH_BASE),
+        "node-health-red": str(HEALTH_RED),
     }
     crm_config = ET.Element("crm_config")
     crm_config.append(_pairs("cluster_property_set", "ks-options", properties))

@@ -1,4 +1,4 @@
-"""Units: the gate that starts the cluster, and what must outlive the cluster when a node stops.
+"""Units: the gate that starts the cluster, the look at health while it runs, and what outlives it.
 
 No unit of corosync, pacemaker or DRBD is ever enabled; a node that boots waits for the gate.
 """
@@ -12,6 +12,8 @@ from firstboot.node import Identity
 
 UNITS = PurePosixPath("/etc/systemd/system")
 GATE = "ksbuild-gate.service"
+HEALTH, HEALTH_TIMER = "ksbuild-health.service", "ksbuild-health.timer"
+HEALTH_EVERY_S = 60
 CLUSTER = ("corosync.service", "pacemaker.service")
 UNESCAPED = re.compile(r"[A-Za-z0-9:_.]")
 AGENT = "/usr/bin/python3 /usr/lib/ksbuild/firstboot.pyz"
@@ -40,15 +42,30 @@ GATE_NEEDS_NO_MORE = (
     ("SystemCallFilter", "@system-service"),
 )
 
+# It asks drbdsetup, attrd_updater and the RAID controller's tool, which need the machine's devices;
+# nothing that makes a mount namespace, which would hold a copy of the shared file system's mount.
+HEALTH_NEEDS_NO_MORE = (
+    ("UMask", "0077"),
+    ("LockPersonality", "yes"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_NETLINK"),
+    ("RestrictNamespaces", "yes"),
+    ("RestrictRealtime", "yes"),
+    ("RestrictSUIDSGID", "yes"),
+    ("SystemCallArchitectures", "native"),
+)
+
 # Sections of a unit, a key with several values as several lines.
 Unit = Mapping[str, Sequence[tuple[str, str]]]
 
 
 def render(identity: Identity) -> tuple[ConfigFile, ...]:
-    """The gate, and the drop-ins for the order in which things stop."""
+    """The gate, the look at health, and drop-ins for the order in which things stop."""
     return (
         _unit(GATE, _gate()),
+        _unit(HEALTH, _health()),
+        _unit(HEALTH_TIMER, _health_timer()),
         _unit("corosync.service.d/ksbuild.conf", _corosync()),
+        _unit("pacemaker.service.d/ksbuild.conf", {"Unit": [("Wants", HEALTH_TIMER)]}),
         _unit("resource-agents-deps.target.d/ksbuild.conf", _dependencies(identity)),
     )
 
@@ -74,6 +91,38 @@ def _gate() -> Unit:
             *GATE_NEEDS_NO_MORE,
         ],
         "Install": [("WantedBy", "multi-user.target")],
+    }
+
+
+def _health() -> Unit:
+    return {
+        "Unit": [
+            ("Description", "Tells the cluster how this node is as a place for guests"),
+            ("ConditionPathExists", "/var/lib/ksbuild/complete"),
+            ("After", "pacemaker.service"),
+        ],
+        "Service": [
+            ("Type", "oneshot"),
+            ("ExecStart", f"{AGENT} health --tell"),
+            ("TimeoutStartSec", "120"),
+            *HEALTH_NEEDS_NO_MORE,
+        ],
+    }
+
+
+def _health_timer() -> Unit:
+    """Wanted by pacemaker.service, and gone with it."""
+    return {
+        "Unit": [
+            ("Description", "Looks after this node's health while its cluster runs"),
+            ("PartOf", "pacemaker.service"),
+            ("After", "pacemaker.service"),
+        ],
+        "Timer": [
+            ("OnActiveSec", "15"),  # before guests come back to a node that has just joined
+            ("OnUnitInactiveSec", f"{HEALTH_EVERY_S}"),
+            ("AccuracySec", "5"),
+        ],
     }
 
 

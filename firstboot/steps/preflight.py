@@ -15,7 +15,7 @@ LEAST_MIB = 512  # for logs, caches and the agent's own records
 YEARS = range(2025, 2100)  # what a clock that was ever set may show
 
 # Which EL9 package brings a module for the kernel that runs (its kernel's def_variants.yaml.rhel).
-_MODULES = {
+MODULES = {
     "drbd": "kmod-drbd9x",
     "gfs2": 'kernel-modules-core-"$(uname -r)"',
     "dlm": 'kernel-modules-core-"$(uname -r)"',
@@ -95,7 +95,7 @@ class Preflight(Step):
             )
 
     def _check_modules(self) -> None:
-        for module, package in _MODULES.items():
+        for module, package in MODULES.items():
             version = facts.module_version(self._context.run, self._context.root, module)
             if version is None:
                 raise Refused(
@@ -109,7 +109,7 @@ class Preflight(Step):
         if not version.startswith("9."):
             raise Refused(
                 f"this kernel's module drbd is version {version}; 9 is needed",
-                f"dnf swap kmod-drbd84 {_MODULES['drbd']}, then reboot",
+                f"dnf swap kmod-drbd84 {MODULES['drbd']}, then reboot",
             )
 
     def _check_processor(self) -> None:

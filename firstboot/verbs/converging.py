@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from firstboot import facts, latches
+from firstboot import facts, latches, updating
 from firstboot.commands import CommandError, run
 from firstboot.engine import Refused, StepFailed, converge
 from firstboot.exits import BUSY, DIFFERENT, FAILED, OK, REFUSED
@@ -153,6 +153,9 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
             journal("answering", "waiting", str(error))
         else:
             journal("answering", "ok")
+        with contextlib.suppress(Refused, CommandError, OSError):
+            if told := updating.after_restart(context):
+                journal("update", *told)
         with contextlib.suppress(Refused, CommandError, OSError):  # converge() has told the step's
             as_planned = converge(
                 steps(context), journal, has=context.identity.pair.has, dry_run=True

@@ -11,11 +11,10 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable
 
-from firstboot import files, latches, pacemaker
+from firstboot import files, latches, leaving, pacemaker
 from firstboot.commands import CommandError, Run, run
 from firstboot.engine import Refused
 from firstboot.exits import FAILED, OK, REFUSED
@@ -25,19 +24,14 @@ from firstboot.fencing.aim import check_target
 from firstboot.fencing.inherited import REHEARSED, TOPIC
 from firstboot.fencing.rehearsal import IDLE, Record
 from firstboot.node import Identity
-from firstboot.render import cib
 from firstboot.rendezvous.session import NotMet
 from firstboot.steps import Context
 from firstboot.verbs.converging import a_context
+from firstboot.verbs.waiting import NotYet, until
 
-POLL_S = 3.0
 MOST_S = 300.0  # for each part, multiplied by the pair's timeout_factor
 FENCED_S = 120  # likewise
 RESULT = REHEARSED
-
-
-class NotYet(Exception):
-    """A part took too long; what is missing, and the next command."""
 
 
 def rehearse(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
@@ -85,14 +79,15 @@ def prove(
 ) -> None:
     """Empty the peer, fence it, see it come back. Raises Refused, NotYet or CommandError."""
     peer, factor = identity.peer.name, identity.pair.cluster.timeout_factor
-    if missing := _unfit(identity, run):
+    most_s = MOST_S * factor
+    if missing := leaving.unfit(pacemaker.status(run), identity.pair):
         raise Refused(f"the pair is not whole: {'; '.join(missing)}", "ksnode why; crm_mon -1rf")
     pacemaker.stand_by(run, peer)
-    _until(lambda: _left_on(identity, run), factor, sleep)
+    until(lambda: leaving.left(pacemaker.status(run), [peer]), most_s, sleep)
     begin = _now()
     pacemaker.fence(run, peer, FENCED_S * factor)
     print(f"ksnode: {peer}'s power was cut; waiting for it to come back", flush=True)
-    _until(lambda: _unfit(identity, run), factor, sleep)
+    until(lambda: leaving.unfit(pacemaker.status(run), identity.pair), most_s, sleep)
     _keep(root, at=begin, peer=peer, by="the cluster")
     print(f"ksnode: {identity.node} can cut {peer}'s power, and {peer} comes back by itself")
 
@@ -123,7 +118,7 @@ def prove_newcomer(
     begin, factor = _now(), identity.pair.cluster.timeout_factor
     pacemaker.fence(run, peer, FENCED_S * factor)
     print(f"ksnode: {peer}'s power was cut; waiting for it to come back", flush=True)
-    _until(lambda: _not_back(context, boot), factor, sleep)
+    until(lambda: _not_back(context, boot), MOST_S * factor, sleep)
     _keep(context.root, at=begin, peer=peer, by="the cluster", guids=sorted(guids))
     print(f"ksnode: {identity.node} can cut {peer}'s power; {peer} goes on by itself")
 
@@ -141,40 +136,3 @@ def _now() -> str:
 
 def _keep(root: Path, **result: Any) -> None:
     files.replace(root / RESULT, (json.dumps(result, sort_keys=True) + "\n").encode(), 0o644)
-
-
-def _until(look: Callable[[], Sequence[str]], factor: int, sleep: Callable[[float], None]) -> None:
-    left_s = MOST_S * factor
-    while missing := look():
-        if left_s <= 0:
-            raise NotYet(f"{'; '.join(missing)}\nnext: crm_mon -1rf")
-        print(f"ksnode: waiting: {'; '.join(missing)}", flush=True)
-        sleep(POLL_S)
-        left_s -= POLL_S
-
-
-def _unfit(identity: Identity, run: Run) -> list[str]:
-    """What keeps the pair from being whole: both online, and mounted on both."""
-    state = pacemaker.status(run)
-    if state is None or not state.quorate:
-        return ["the cluster does not answer, or has no quorum"]
-    found = [f"{name} is not clean" for name in sorted(state.unclean)]
-    for node in identity.pair.nodes:
-        if node.name not in state.online:
-            found.append(f"{node.name} is not online")
-        elif not state.runs(cib.MOUNT, node.name):
-            found.append(f"{cib.MOUNT} is not started on {node.name}")
-    return found
-
-
-def _left_on(identity: Identity, run: Run) -> list[str]:
-    """What the peer still runs, fence devices aside."""
-    state, peer = pacemaker.status(run), identity.peer.name
-    if state is None:
-        return ["the cluster does not answer"]
-    left = sorted({r for r, node, _ in state.active if node == peer and not _is_device(r)})
-    return [f"{resource} is still on {peer}" for resource in left]
-
-
-def _is_device(resource: str) -> bool:
-    return resource.startswith("ks-fence-")

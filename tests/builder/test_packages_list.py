@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 ELSEWHERE = {
     "firstboot/fencing/power.py: self._run([program], ...)": "the profile's fence agents",
     "firstboot/steps/preflight.py: self._context.run([tool, *raid.SHOW], ...)": "a vendor's",
+    "firstboot/verbs/health.py: run([tool, *raid.SHOW], ...)": "a vendor's",
     "firstboot/verbs/checking.py: run([tool, *raid.SHOW], ...)": "a vendor's",
     "firstboot/fencing/accounts.py: run([*ipmitool, *command], ...)": "IPMITOOL, as in lan.py",
     "firstboot/pacemaker.py: run(argv, ...)": "_change, whose calls are looked at",
@@ -132,7 +133,7 @@ def test_what_collect_asks() -> None:
 
 
 def test_every_unit_the_agent_works_with_has_a_package() -> None:
-    own = {"ksnode.service", "ksbuild-gate.service"}
+    own = {"ksnode.service", "ksbuild-gate.service", "ksbuild-health.service"}
     text = "".join(p.read_text() for p in (ROOT / "firstboot").rglob("*.py"))
     units = set(re.findall(r'"([A-Za-z0-9@-]+\.(?:service|socket))"', text))
     assert set(guests.SOCKETS) <= units
@@ -152,7 +153,7 @@ def test_every_resource_agent_of_the_cluster_has_a_package() -> None:
 
 def test_every_module_preflight_looks_for_has_a_package() -> None:
     """gfs2 and dlm come with the kernel; DRBD 9 with ELRepo's package of that very name."""
-    assert preflight._MODULES["drbd"] in packages(example())
+    assert preflight.MODULES["drbd"] in packages(example())
     assert "drbd.ko" in brought(example())
 
 

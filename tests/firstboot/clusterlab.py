@@ -68,6 +68,35 @@ def shut_down(cib: str, number: str) -> str:
     return cib.replace(mark, mark + ask)
 
 
+def set_node(cib: str, node: str, name: str, value: str) -> str:
+    """That CIB with a transient attribute of a node, as pacemaker-attrd writes it."""
+    root = xml(cib)
+    (state,) = (found for found in root.iter("node_state") if found.get("uname") == node)
+    attributes = state.find("transient_attributes/instance_attributes")
+    assert attributes is not None
+    id_ = f"{attributes.get('id')}-{name.strip('#')}"
+    ET.SubElement(attributes, "nvpair", {"id": id_, "name": name, "value": value})
+    return ET.tostring(root, encoding="unicode")
+
+
+def guest(cib: str, name: str) -> str:
+    """That CIB with a guest as the manual makes one; pacemaker's Dummy stands in for its agent."""
+    root = xml(cib)
+    resources, constraints = root.find(".//resources"), root.find(".//constraints")
+    assert resources is not None
+    assert constraints is not None
+    kind = {"class": "ocf", "provider": "pacemaker", "type": "Dummy"}
+    primitive = ET.SubElement(resources, "primitive", {"id": name, **kind})
+    meta = ET.SubElement(primitive, "meta_attributes", {"id": f"{name}-meta"})
+    for key, value in (("allow-migrate", "true"), ("priority", "1")):
+        ET.SubElement(meta, "nvpair", {"id": f"{name}-{key}", "name": key, "value": value})
+    order = {"first": "ks-vmdata-clone", "first-action": "start", "then": name}
+    ET.SubElement(constraints, "rsc_order", {"id": f"{name}-order", **order})
+    beside = {"rsc": name, "with-rsc": "ks-vmdata-clone", "score": "INFINITY"}
+    ET.SubElement(constraints, "rsc_colocation", {"id": f"{name}-beside", **beside})
+    return ET.tostring(root, encoding="unicode")
+
+
 def simulate(cib: str, folder: Path, *options: str) -> tuple[list[str], str]:
     """What pacemaker would do, action by action in order, and the CIB it would then have."""
     before, after = folder / "before.xml", folder / "after.xml"

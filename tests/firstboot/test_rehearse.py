@@ -13,7 +13,8 @@ from firstboot.engine import Refused
 from firstboot.fencing import record
 from firstboot.fencing.rehearsal import IDLE, INTENT, Record
 from firstboot.node import Identity
-from firstboot.verbs.rehearse import RESULT, NotYet, let_fire_again, prove, rehearse
+from firstboot.verbs.rehearse import RESULT, let_fire_again, prove, rehearse
+from firstboot.verbs.waiting import NotYet
 from tests.firstboot.conftest import ScriptedRun, a_pair, an_identity
 from tests.firstboot.test_cluster_steps import no_sleep
 from tests.firstboot.test_pacemaker import LOOK, recorded

@@ -137,7 +137,8 @@ def verify(root: Path) -> str:
     """What systemd-analyze has against the cluster's units; nothing when it finds them good."""
     done = subprocess.run(
         ["systemd-analyze", f"--root={root}", "--man=no", "--recursive-errors=no", "verify",
-         systemd.GATE, "pacemaker.service", "corosync.service", "resource-agents-deps.target"],
+         systemd.GATE, systemd.HEALTH, systemd.HEALTH_TIMER,
+         "pacemaker.service", "corosync.service", "resource-agents-deps.target"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
@@ -157,7 +158,7 @@ def test_systemd_would_notice(tmp_path: Path) -> None:
         target = tmp_path / file.path.relative_to("/")
         target.write_text(file.text.replace("After=", "Afer=").replace("Type=", "Typ="))
     said = verify(tmp_path)
-    assert said.count("Unknown key 'Afer'") == 3
+    assert said.count("Unknown key 'Afer'") == 5
     assert "Unknown key 'Typ'" in said
 
 
@@ -192,6 +193,7 @@ def hardened(line: str) -> bool:
     [
         ("ksnode.service", agents_unit(), 68),
         (systemd.GATE, systemd.render(an_identity())[0].text, 30),
+        (systemd.HEALTH, systemd.render(an_identity())[1].text, 80),
     ],
 )
 def test_systemd_thinks_well_of_our_services(

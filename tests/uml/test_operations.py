@@ -37,6 +37,61 @@ def test_a_complete_pair_rehearses_through_its_cluster(pair: TestPair) -> None:
     assert pair.on(second, "cat /srv/vmdata/file") == "kept\n"
 
 
+# pacemaker's Dummy stands in for a guest's agent: no hypervisor runs here.
+GUEST = """cibadmin --modify --allow-create --scope configuration --xml-pipe <<'END'
+<configuration><resources><primitive id="vm1" class="ocf" provider="pacemaker" type="Dummy">
+<meta_attributes id="vm1-meta"><nvpair id="vm1-live" name="allow-migrate" value="true"/>
+</meta_attributes></primitive></resources><constraints>
+<rsc_order id="vm1-after" first="ks-vmdata-clone" then="vm1"/>
+<rsc_colocation id="vm1-beside" rsc="vm1" with-rsc="ks-vmdata-clone" score="INFINITY"/>
+</constraints></configuration>
+END"""
+PREFER = "crm_resource --resource vm1 --move --node"
+WHERE = "crm_resource --resource vm1 --locate --quiet"
+
+
+def moves(pair: TestPair) -> int:
+    """How often the guest was moved live, as pacemaker's logs on both nodes have it."""
+    count = "grep -c 'Initiating migrate_to operation vm1' /var/log/pacemaker/pacemaker.log || :"
+    return sum(int(pair.on(server, count)) for server in pair.servers if server.outlet.is_on())
+
+
+def test_a_node_is_switched_off_and_its_guest_moves_live(pair: TestPair) -> None:
+    first, second = pair.servers
+    offs = [bmc.told("off") for bmc in pair.bmcs]
+    pair.on(first, f"{GUEST}\ncrm_resource --wait; {PREFER} julius; crm_resource --wait")
+    pair.on(first, "crm_resource --resource vm1 --clear")
+    before = moves(pair)
+    assert pair.on(second, "ksnode poweroff --dry-run").startswith("ksnode: vm1 moves to justinian")
+    pair.on(second, "systemd-run --quiet /usr/local/sbin/ksnode poweroff")
+    assert second.outlet.machine.wait_off(AGAIN_S) == 0
+    assert pair.on(first, WHERE).split() == ["justinian"]
+    pair.on(first, "echo off >/srv/vmdata/off; sync")
+    second.outlet.switch_on()
+    second.outlet.machine.wait_console("ksnode: mounted: ok", AGAIN_S)
+    assert pair.on(second, "cat /srv/vmdata/off") == "off\n"
+    assert moves(pair) == before + 1
+    assert [bmc.told("off") for bmc in pair.bmcs] == offs, "somebody was fenced"
+
+
+def test_a_pair_is_switched_off_and_its_guest_stops_once(pair: TestPair) -> None:
+    offs, before = [bmc.told("off") for bmc in pair.bmcs], moves(pair)
+    for server in pair.servers:
+        pair.on(server, "systemd-run --quiet /usr/local/sbin/ksnode poweroff --pair")
+    for server in pair.servers:
+        assert server.outlet.machine.wait_off(AGAIN_S) == 0
+    for server in pair.servers:
+        server.outlet.switch_on()
+    for server in pair.servers:
+        server.outlet.machine.wait_console("ksnode: mounted: ok", AGAIN_S)
+        assert "Replaying journal" not in pair.on(server, "dmesg")
+    pair.on(pair.servers[0], "crm_resource --wait")
+    assert pair.on(pair.servers[0], WHERE).split() in (["justinian"], ["julius"])
+    assert moves(pair) == before
+    assert [bmc.told("off") for bmc in pair.bmcs] == offs, "somebody was fenced"
+    pair.on(pair.servers[0], "cibadmin --delete --xml-text '<primitive id=\"vm1\"/>'")
+
+
 def test_one_node_goes_on_alone_when_told_that_the_other_is_off(pair: TestPair) -> None:
     first, second = pair.servers
     for server in pair.servers:
