@@ -15,6 +15,8 @@ STATUS = ("crm_mon", "--one-shot", "--output-as=xml")
 MISSING = "is missing from the CIB"
 NOT_CONNECTED = 102  # crm_mon and cibadmin: no cluster runs here (CRM_EX_DISCONNECT)
 CHANGE_TIMEOUT_S = 60.0
+# An attribute that goes with the node's membership: a node that was cut off has none.
+APPLYING = ("--name", "ks-applying", "--lifetime", "reboot")
 
 
 @dataclass(frozen=True)
@@ -143,6 +145,24 @@ def promote_once(run: Run, node: str) -> None:
 def stand_by(run: Run, node: str) -> None:
     """Have a node give up all its resources, until its cluster starts anew."""
     _change(run, "crm_standby", "--node", node, "--lifetime", "reboot", "--update", "on")
+
+
+def mark_applying(run: Run, node: str, plan: str) -> None:
+    """Tell both nodes that this one is in the middle of a change to that plan, by its digest."""
+    _change(run, "crm_attribute", "--node", node, *APPLYING, "--update", plan)
+
+
+def unmark_applying(run: Run, node: str) -> None:
+    """Take that back; where no cluster runs, it is gone."""
+    argv = ["crm_attribute", "--node", node, *APPLYING, "--delete"]
+    run(argv, ok=(0, NOT_CONNECTED), timeout_s=CHANGE_TIMEOUT_S)
+
+
+def applying(run: Run, node: str) -> str:
+    """The digest of the plan that a node is in the middle of changing to, else "". Reads only."""
+    argv = ["crm_attribute", "--node", node, *APPLYING, "--query", "--quiet", "--default", "none"]
+    found = run(argv).stdout.strip()
+    return "" if found == "none" else found
 
 
 def fence(run: Run, node: str, timeout_s: int) -> None:

@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from firstboot import latches
+from firstboot import changing, latches
 from firstboot.journal import Journal
-from firstboot.node import Identity
+from firstboot.node import Identity, from_json
 from firstboot.steps import Context, meet
 from firstboot.verbs import converging, gate
 from tests.pair.audits import Audit
@@ -64,6 +64,7 @@ class World:
         self.commands: list[tuple[str, str, bool]] = []
         self.labels: dict[str, list[str]] = {name: [] for name in NAMES}
         self.made = 0
+        self.applying: dict[str, str] = {}  # pacemaker's attribute of that name, by node
         self.rings: dict[str, int] = {}  # files on the shared volume, and the locks taken in them
         self.audit = Audit(self)
         self.fired: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -194,6 +195,7 @@ class World:
         self.end_programs(name)
         with self.backstage():
             self.cluster.stop(name)
+            self.applying.pop(name, None)
             self.drbd.down(name, crashed=True)
             if not keep:
                 machine.forget()
@@ -209,7 +211,10 @@ class World:
 
     def cut(self, name: str, how: str) -> None:
         """The agent is killed, and started again; or its server loses power, and gets it again."""
-        if how == "kill":
+        if how == "apply":
+            if (change := self.fibers.get((name, how))) is not None:
+                change.cut()
+        elif how == "kill":
             if (there := self.fibers.get((name, "agent"))) is None:
                 return
             there.cut()
@@ -249,8 +254,9 @@ class World:
         if not machine.power or (there is not None and not there.dead and not there.ended):
             return
         nothing = argparse.Namespace()
+        machine.identity = from_json((machine.root / changing.NODE).read_text())
         body = lambda: converging.agent(machine.identity, machine.root, nothing)  # noqa: E731
-        self._start(name, "agent", body)
+        self.start(name, "agent", body)
 
     def start_gate(self, name: str) -> None:
         """As ksbuild-gate.service does, whose condition is the latch."""
@@ -260,9 +266,9 @@ class World:
         if running or not machine.latched(latches.COMPLETE):
             return
         whose, root, boot = machine.identity, machine.root, machine.boot_id
-        self._start(name, "gate", lambda: gate.wait_and_start(whose, root, boot, run))
+        self.start(name, "gate", lambda: gate.wait_and_start(whose, root, boot, run))
 
-    def _start(self, name: str, what: str, body: Callable[[], object]) -> None:
+    def start(self, name: str, what: str, body: Callable[[], object]) -> None:
         if (there := self.fibers.get((name, what))) is not None:
             self.see_off(there)
         fiber = self.fibers[name, what] = Fiber(name, body)
