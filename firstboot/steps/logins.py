@@ -4,6 +4,7 @@ The installer writes them first (kickstart, `sshkey`), so this step is no part o
 is for `ksnode apply` alone, which knows the plan of before.
 """
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -88,12 +89,20 @@ class Logins(Step):
                     return file.read()
         except FileNotFoundError:
             return ""
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+                raise
+            where = f"{home.folder}/{FOLDER}/{NAME}"
+            raise Refused(
+                f"{where} lies behind a link, which {name} may lead anywhere",
+                f"ls -la {home.folder} {home.folder}/{FOLDER}; make it a folder with a file again",
+            ) from None
 
     def _home(self, name: str) -> Optional[Home]:
         root = self._context.root
         for line in (root / "etc/passwd").read_text(encoding="utf-8").splitlines():
-            account, _, uid, gid, _, folder = line.split(":")[:6]
-            if account == name:
+            if line.startswith(f"{name}:"):
+                _, _, uid, gid, _, folder = line.split(":")[:6]
                 return Home((int(uid), int(gid)), root / folder.lstrip("/"))
         return None
 

@@ -89,6 +89,8 @@ def change_to(
         changing.put_back(identity, root, run, report)
     _check_whole(identity, root, wanted, run)
     names = change.steps(change.differences(identity.pair, wanted.pair))
+    every = changing.steps(wanted, root, run, report, names, identity.pair)
+    converge(every, _unheard, has=wanted.pair.has, dry_run=True)  # refused before, not half way
     changing.begin(root, text)
     changing.claim(identity, root, wanted.pair, run, sleep=sleep)
     try:
@@ -194,6 +196,10 @@ def _answer(identity: Identity, wanted: Identity, found: Sequence[Difference]) -
             for difference in found
         ],
     }
+
+
+def _unheard(step: str, event: str, detail: str = "") -> None:
+    """A look in advance is nobody's news."""
 
 
 def _say(step: str, event: str, detail: str = "") -> None:

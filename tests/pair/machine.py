@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from firstboot.journal import STATE
-from firstboot.node import Identity, partition_uuid, to_json
+from firstboot.node import Identity, from_json, partition_uuid, to_json
 from firstboot.render import kernel
 from firstboot.render.networkmanager.keyfile import CONNECTIONS
 from firstboot.render.systemd import GATE
@@ -69,6 +69,11 @@ class Machine:
         self.services.install()
         self.disks = {folder: Disk(self.root / folder) for folder in DURABLE}
         self.partition.lay()
+
+    def reread(self) -> Identity:
+        """Who it is by now: a change of plan writes node.json anew."""
+        self.identity = from_json((self.root / "etc/ksbuild/node.json").read_text())
+        return self.identity
 
     def settle(self) -> None:
         """sync(2) of the system's disk; what is mounted over a folder of it is not on it."""

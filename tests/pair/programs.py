@@ -127,15 +127,12 @@ class Programs:
 
     def _crm_attribute(self, words: list[str]) -> Answer:
         """A transient attribute of a node: it goes when the node's cluster stops."""
-        marks, node = self._world.applying, words[words.index("--node") + 1]
-        if not self._cluster.members[self._name].running:
+        members, node = self._cluster.members, words[words.index("--node") + 1]
+        if not members[self._name].running:
             return 102, "not connected"
         if "--query" in words:
-            return 0, marks.get(node, words[-1])
-        if "--delete" in words:
-            marks.pop(node, None)
-        else:
-            marks[node] = words[-1]
+            return 0, members[node].applying or words[-1]
+        members[node].applying = "" if "--delete" in words else words[-1]
         return 0, ""
 
     def _nmcli(self, words: list[str]) -> Answer:

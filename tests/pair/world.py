@@ -16,9 +16,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from firstboot import changing, latches
+from firstboot import latches
 from firstboot.journal import Journal
-from firstboot.node import Identity, from_json
+from firstboot.node import Identity
 from firstboot.steps import Context, meet
 from firstboot.verbs import converging, gate
 from tests.pair.audits import Audit
@@ -64,7 +64,6 @@ class World:
         self.commands: list[tuple[str, str, bool]] = []
         self.labels: dict[str, list[str]] = {name: [] for name in NAMES}
         self.made = 0
-        self.applying: dict[str, str] = {}  # pacemaker's attribute of that name, by node
         self.rings: dict[str, int] = {}  # files on the shared volume, and the locks taken in them
         self.audit = Audit(self)
         self.fired: dict[str, list[str]] = {name: [] for name in NAMES}
@@ -195,7 +194,6 @@ class World:
         self.end_programs(name)
         with self.backstage():
             self.cluster.stop(name)
-            self.applying.pop(name, None)
             self.drbd.down(name, crashed=True)
             if not keep:
                 machine.forget()
@@ -253,17 +251,14 @@ class World:
         there = self.fibers.get((name, "agent"))
         if not machine.power or (there is not None and not there.dead and not there.ended):
             return
-        nothing = argparse.Namespace()
-        machine.identity = from_json((machine.root / changing.NODE).read_text())
-        body = lambda: converging.agent(machine.identity, machine.root, nothing)  # noqa: E731
-        self.start(name, "agent", body)
+        none = argparse.Namespace()
+        self.start(name, "agent", lambda: converging.agent(machine.reread(), machine.root, none))
 
     def start_gate(self, name: str) -> None:
         """As ksbuild-gate.service does, whose condition is the latch."""
         machine, run = self.machines[name], self.programs[name]
         there = self.fibers.get((name, "gate"))
-        running = there is not None and not there.ended and not there.dead
-        if running or not machine.latched(latches.COMPLETE):
+        if (there and not there.ended and not there.dead) or not machine.latched(latches.COMPLETE):
             return
         whose, root, boot = machine.identity, machine.root, machine.boot_id
         self.start(name, "gate", lambda: gate.wait_and_start(whose, root, boot, run))
