@@ -48,6 +48,9 @@ def apply(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     except Refused as refusal:
         print(f"ksnode: {refusal.evidence}\nnext: {refusal.way_out}", file=sys.stderr)
         return REFUSED
+    except KeyboardInterrupt:
+        print("ksnode: interrupted; what was changed is put back", file=sys.stderr)
+        return FAILED
     except (StepFailed, CommandError, OSError) as error:
         print(f"ksnode: {error}\nnext: ksnode why; mend that, then the same again", file=sys.stderr)
         return FAILED

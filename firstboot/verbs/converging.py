@@ -145,8 +145,9 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
         if step.barrier:
             context.meeting.reach(step.name)
     context.meeting.reach(Rendezvous.name)
+    undone = False
     while True:
-        _look_after_changes(context)
+        undone = _look_after_changes(context, was_undone=undone)
         _say_hello(context)
         answering, as_planned = True, False
         try:
@@ -163,20 +164,27 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
         time.sleep(RETRY_S if answering and as_planned else SETTLING_S)
 
 
-def _look_after_changes(context: Context) -> None:
-    """Put back a change that died, and begin anew where node.json is another by now."""
+def _look_after_changes(context: Context, *, was_undone: bool) -> bool:
+    """Put back a change that died, and begin anew where node.json is another by now.
+
+    Answers whether a change is unfinished; `was_undone` is what it answered last.
+    """
     root, run = context.root, context.run
     if changing.is_undone(root):
         try:
             with alone(root):
                 changing.put_back(_node_json(root), root, run, context.report)
-            context.report(APPLY, "ok", "a change that died was put back")
-        except Busy:
-            context.report(APPLY, "waiting", "a change is at work")
+        except Busy:  # it is at work
+            return was_undone
         except (Refused, StepFailed, CommandError, OSError) as error:
             context.report(APPLY, "failed", f"not put back yet: {error}")
-    if not changing.is_undone(root) and _node_json(root) != context.identity:
+            return True
+        was_undone = True
+    if was_undone:
+        context.report(APPLY, "ok", "an unfinished change was put back")
+    if _node_json(root) != context.identity:
         run(["systemctl", "--no-block", "restart", AGENT_UNIT])
+    return False
 
 
 def _node_json(root: Path) -> Identity:
