@@ -17,8 +17,12 @@ from firstboot.engine import Refused
 from firstboot.exits import DIFFERENT, OK, REFUSED
 from firstboot.node import Bridge, Identity, from_json, to_json
 from firstboot.pacemaker import parse
+from firstboot.rendezvous.session import Meeting
+from firstboot.steps import Context
 from firstboot.verbs.apply import allow, reached
-from tests.firstboot.conftest import PAIR_ID, ScriptedRun, a_pair, an_identity
+from firstboot.verbs.converging import _look_after_changes as look_after_changes
+from firstboot.verbs.converging import alone
+from tests.firstboot.conftest import PAIR_ID, ScriptedRun, Told, a_pair, an_identity
 from tests.firstboot.plans import as_plan
 from tests.firstboot.test_gate import BOND_PING, UPLINK_PING
 from tests.firstboot.test_pacemaker import recorded
@@ -199,3 +203,23 @@ def test_a_program_that_hangs_is_ended_when_the_time_is_up() -> None:
     with pytest.raises(CommandError, match="the time for the change is up"):
         door(["nmcli"])
     assert given == [50.0, 10.0]
+
+
+def test_what_is_not_put_back_is_told_until_it_is(root: Path, told: Told) -> None:
+    run = ScriptedRun()
+    meeting = Meeting(an_identity(), root, "boot")
+    context = Context(an_identity(), root, run, told, meeting)
+    (root / "run").mkdir()
+    assert not look_after_changes(context, was_undone=False)
+    changing.begin(root, "a plan of another agent")
+    assert look_after_changes(context, was_undone=False)
+    assert told.events == [("apply", "failed", "not put back yet: this is no plan of a pair")]
+    with alone(root):
+        assert look_after_changes(context, was_undone=True), "a change is at work"
+    (root / changing.UNDONE).unlink()
+    assert not look_after_changes(context, was_undone=True)
+    assert told.events[-1] == ("apply", "ok", "an unfinished change was put back")
+    (root / changing.NODE).write_text(to_json(with_a_vlan()))
+    run.expect("systemctl --no-block restart ksnode.service")
+    assert not look_after_changes(context, was_undone=False)
+    run.assert_finished()
