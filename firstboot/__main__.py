@@ -1,8 +1,8 @@
 """ksnode: the agent's command line.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 node.json not usable, 5 refused,
-7 `run --dry-run` found something to do, 75 another agent is running; `check` has Nagios' own:
-0 ok, 1 warning, 2 critical, 3 unknown. They never change.
+7 `run --dry-run` or `apply --dry-run` found something to do, 75 another agent is running; `check`
+has Nagios' own: 0 ok, 1 warning, 2 critical, 3 unknown. They never change.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
 from firstboot.verbs import (
     allowrejoin,
+    apply,
     checking,
     collect,
     converging,
@@ -44,6 +45,7 @@ VERBS: dict[str, Verb] = {
     "poweroff": poweroff.poweroff,
     "update": update.update,
     "allow-rejoin": allowrejoin.allow_rejoin,
+    "apply": apply.apply,
     "reset": reset.reset,
 }
 
@@ -99,6 +101,10 @@ def _parser() -> argparse.ArgumentParser:
     off.add_argument("--dry-run", action="store_true", help="only say what it would do")
     renewing = commands.add_parser("update", help="renew this node's packages, and restart it")
     renewing.add_argument("--dry-run", action="store_true", help="only say what is to be renewed")
+    other = commands.add_parser("apply", help="change a complete node to another plan of its pair")
+    other.add_argument("plan", type=Path, help="what ksbuild plan --out has written")
+    other.add_argument("--dry-run", action="store_true", help="only say what differs")
+    other.add_argument("--json", action="store_true", help="what differs, as JSON")
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

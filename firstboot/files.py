@@ -4,6 +4,7 @@ Where the kernel labels files (SELinux), one that takes another's place takes it
 the kernel would give it its folder's; a new one is labelled by restorecon, as the policy says.
 """
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterable, Sequence
@@ -62,6 +63,34 @@ def create(target: Path, content: bytes, mode: int) -> None:
         new.unlink()
     sync_folder(target.parent)
     relabel([target])
+
+
+def replace_in(folder: int, name: str, content: bytes, owner: tuple[int, int]) -> None:
+    """replace(), 0600 and of `owner` (uid, gid), in a folder that is that user's own.
+
+    `folder` is open: whatever its user puts in the way meanwhile, nothing else is written.
+    """
+    new = f".{name}.new"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(new, dir_fd=folder)
+    handle = os.open(
+        new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=folder
+    )
+    with os.fdopen(handle, "wb") as out:
+        os.fchown(out.fileno(), *owner)
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    os.replace(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.fsync(folder)
+
+
+def make_folder_in(folder: int, name: str, owner: tuple[int, int]) -> None:
+    """A folder 0700 of `owner` (uid, gid) in one that is open; one that is there stays as it is."""
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o700, dir_fd=folder)
+        os.chown(name, *owner, dir_fd=folder, follow_symlinks=False)
+        os.fsync(folder)
 
 
 def append(target: Path, content: bytes, mode: int) -> None:

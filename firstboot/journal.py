@@ -57,13 +57,14 @@ class Journal:
             if key in more:
                 print(f"ksnode: {key}: {more[key]}", flush=True)
 
-    def has_verdict(self, verdict: str) -> bool:
-        """Whether RESULT says so already."""
+    def has_verdict(self, verdict: str, **more: Any) -> bool:
+        """Whether RESULT says so already, and this."""
         try:
             said = json.loads((self._folder / "RESULT").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return False
-        return isinstance(said, dict) and said.get("verdict") == verdict
+        wanted = {"verdict": verdict, **more}
+        return isinstance(said, dict) and wanted.items() <= said.items()
 
     def _show(self, what: str) -> None:
         """One line for whoever stands before the console; a backslash would be agetty's own."""

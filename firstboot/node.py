@@ -21,9 +21,9 @@ FILE_SYSTEM = "FS0"  # second half of the lock table, CLUSTER:FS0
 SECTOR = 512
 PARTITIONS = ("biosboot", "esp", "boot", "swap", "root", "data")
 
-# "drbd9": DRBD 9's dialect of resource file, commands and status; without it 8.4's.
 # Where a fence agent that is not one of ours has to be; see firstboot/render/fencedevice.py.
 FENCE_COMMAND = r"/usr/sbin/(fence_[a-z0-9_]+)"
+# "drbd9": DRBD 9's dialect of resource file, commands and status; without it 8.4's.
 CAPABILITIES: dict[str, frozenset[str]] = {
     "el9": frozenset(
         {"dmi", "dnf", "drbd9", "firewall", "hypervisor", "inband-ipmi", "ksm", "selinux"},
@@ -151,6 +151,14 @@ class Guests:
 
 
 @dataclass(frozen=True)
+class Account:
+    """Who may log in by these OpenSSH public keys, each one line; root is one of them."""
+
+    name: str
+    ssh_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class NodeUplink:
     """A node in the local network; ``ports`` are permanent MACs, ``address`` address/prefix."""
 
@@ -188,6 +196,7 @@ class Pair:
     name: str
     platform: str
     ssh_passwords: bool
+    accounts: tuple[Account, ...]
     time_servers: tuple[str, ...]
     uplink: Uplink
     crossover: Crossover

@@ -18,6 +18,8 @@ ASKING = "ks-poweroff"  # a node attribute that goes with the node's cluster
 TOGETHER_S = 5  # pacemaker-attrd writes what changed meanwhile in one transaction
 NOT_CONNECTED = 102  # crm_mon and cibadmin: no cluster runs here (CRM_EX_DISCONNECT)
 CHANGE_TIMEOUT_S = 60.0
+# An attribute that goes with the node's membership: a node that was cut off has none.
+APPLYING = ("--name", "ks-applying", "--lifetime", "reboot")
 
 
 @dataclass(frozen=True)
@@ -171,6 +173,24 @@ def ask_to_leave(run: Run, node: str) -> None:
 def ask_no_more(run: Run, node: str) -> None:
     """Take ask_to_leave() back."""
     _change(run, "attrd_updater", "--node", node, "--name", ASKING, "--delete")
+
+
+def mark_applying(run: Run, node: str, plan: str) -> None:
+    """Tell both nodes that this one is in the middle of a change to that plan, by its digest."""
+    _change(run, "crm_attribute", "--node", node, *APPLYING, "--update", plan)
+
+
+def unmark_applying(run: Run, node: str) -> None:
+    """Take that back; where no cluster runs, it is gone."""
+    argv = ["crm_attribute", "--node", node, *APPLYING, "--delete"]
+    run(argv, ok=(0, NOT_CONNECTED), timeout_s=CHANGE_TIMEOUT_S)
+
+
+def applying(run: Run, node: str) -> str:
+    """The digest of the plan that a node is in the middle of changing to, else "". Reads only."""
+    argv = ["crm_attribute", "--node", node, *APPLYING, "--query", "--quiet", "--default", "none"]
+    found = run(argv).stdout.strip()
+    return "" if found == "none" else found
 
 
 def fence(run: Run, node: str, timeout_s: int) -> None:

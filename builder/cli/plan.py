@@ -22,19 +22,28 @@ KEYS = click.option("--keys", type=click.Path(path_type=Path), help="Default: PR
 @click.argument("profile", type=click.Path(path_type=Path))
 @KEYS
 @click.option("--against", type=click.Path(path_type=Path), help="An earlier medium to compare.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new file, for `ksnode apply`.")
 @click.option("--json", "as_json", is_flag=True, help="The plan as JSON on standard output.")
-def plan(profile: Path, keys: Path | None, against: Path | None, as_json: bool) -> None:
-    """Say what will happen to each node of PROFILE's pair. Writes nothing.
+def plan(
+    profile: Path, keys: Path | None, against: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Say what will happen to each node of PROFILE's pair. Writes nothing but OUT.
 
+    OUT holds no secret: copy it to both nodes of the living pair, and there: ksnode apply OUT.
     With --against, the exit status is 7 when the earlier medium differs.
     """
     from builder.plan.describe import as_json as to_json
     from builder.plan.describe import as_text
+    from builder.plan.pairplan import render
 
+    if out and out.exists():
+        fail(REFUSED, f"{out} is there already", "name a new file with --out")
     with errors_worded():
         prepared = prepare(profile, keys, keep=False)
         made = prepared.plan()
         changed = _against(prepared, against) if against else []
+        if out:
+            out.write_bytes(render(made))
     if as_json:
         result("ksbuild/plan/1", **to_json(made), changes=changed)
     else:

@@ -1,7 +1,7 @@
 """The profile's pair as the nodes will know it."""
 
 from builder.plan.disk import grain
-from builder.profile.model import NodeSection, Profile, StorageSection
+from builder.profile.model import Access, NodeSection, Profile, StorageSection
 from builder.profile.services import FenceDevice
 from firstboot import node as its
 
@@ -16,6 +16,7 @@ def pair(profile: Profile) -> its.Pair:
         name=profile.pair.name,
         platform=profile.pair.platform,
         ssh_passwords=any(u.password_hash and not u.ssh_keys for u in profile.access.users),
+        accounts=_accounts(profile.access),
         time_servers=tuple(profile.time.servers),
         uplink=its.Uplink(uplink.mode, uplink.vlan, uplink.mtu),
         crossover=its.Crossover(crossover.mode, crossover.miimon_ms, crossover.mtu),
@@ -28,6 +29,11 @@ def pair(profile: Profile) -> its.Pair:
         guests=its.Guests(guests.dirty_mib, guests.migrations),
         nodes=(first, second),
     )
+
+
+def _accounts(access: Access) -> tuple[its.Account, ...]:
+    root = its.Account("root", tuple(access.ssh_keys))
+    return (root, *(its.Account(user.name, tuple(user.ssh_keys)) for user in access.users))
 
 
 def _storage(storage: StorageSection) -> its.Storage:

@@ -1,8 +1,10 @@
 """br0 on the uplink, and the installer's own profiles gone once ours carry the network."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Callable
 
 from firstboot import files, links, profiles, unread
@@ -13,6 +15,8 @@ from firstboot.node import BRIDGE
 from firstboot.profiles import Profile
 from firstboot.render import networkmanager
 from firstboot.render.networkmanager import uplink
+from firstboot.render.networkmanager.crossover import BOND_CONNECTION
+from firstboot.render.networkmanager.keyfile import CONNECTIONS, OURS
 from firstboot.steps import Context
 
 UP_S = 90  # for one profile to come up
@@ -28,7 +32,10 @@ class Uplink(Step):
     def __init__(self, context: Context, sleep: Callable[[float], None] = time.sleep) -> None:
         self._context = context
         self._sleep = sleep
-        self._files = (networkmanager.settings(), *uplink.render(context.identity))
+        identity = context.identity
+        self._below = (networkmanager.settings(), *uplink.carriers(identity))
+        self._own = {b.name: uplink.of_bridge(identity, b) for b in uplink.bridges(identity)}
+        self._files = (*self._below, *(file for own in self._own.values() for file in own))
         self._absent: Sequence[str] = ()
 
     def remark(self) -> str:
@@ -36,9 +43,11 @@ class Uplink(Step):
         return f"no such port: {', '.join(self._absent)}" if self._absent else ""
 
     def check(self) -> Sequence[str]:
-        """Files and links that differ, and profiles of others that would take our ports."""
+        """Files and links that differ, and profiles in the way: others', and our own of before."""
         root, found = self._context.root, self._links()
         missing = [*files.differing(root, self._files), *unread.marked(root, READER)]
+        missing += [line for bridge in self._own for line in unread.marked(root, _reader(bridge))]
+        missing += [f"{path.name} is left over" for path in self._left_over()]
         faults = self._faults(found)
         missing += [line for lines in faults.values() for line in lines]
         missing += [f"the profile {p.name!r} would take a port" for p in self._foreign(found)]
@@ -47,23 +56,49 @@ class Uplink(Step):
     def apply(self) -> None:
         """Bring our profiles up beside the installer's, and remove those when ours are up."""
         context, foreign = self._context, self._foreign(self._links())
-        if differing := files.differing(context.root, self._files):
-            unread.mark(context.root, READER)
-            files.write(context.root, self._files)
-        everything = bool(differing or unread.marked(context.root, READER))
+        self._mark()
+        files.write(context.root, self._files)
         in_the_way = [p for p in foreign if p.kind == "vlan"]
         try:
             for profile in in_the_way:  # the kernel has each VLAN of a port only once
                 context.run(["nmcli", "connection", "down", "uuid", profile.uuid], ok=(0, 10))
+            self._remove_left_over()
             self._load()
-            self._bring_up(everything=everything)
+            self._bring_up()
         except CommandError:
             for profile in in_the_way:
                 context.run(["nmcli", "connection", "up", "uuid", profile.uuid], ok=(0, 3, 4))
             raise
-        unread.clear(context.root, READER)
+        for reader in (READER, *map(_reader, self._own)):
+            unread.clear(context.root, reader)
         for profile in foreign:
             context.run(["nmcli", "connection", "delete", "uuid", profile.uuid])
+
+    def _mark(self) -> None:
+        """What has to be brought up whatever its links look like: all of it, or single bridges."""
+        root = self._context.root
+        if files.differing(root, self._below):
+            unread.mark(root, READER)
+            return
+        for bridge, own in self._own.items():  # guests on the others keep their network
+            if files.differing(root, own):
+                unread.mark(root, _reader(bridge))
+
+    def _left_over(self) -> list[Path]:
+        """Profiles of ours that the plan no longer has; the crossover's are another step's."""
+        folder = self._context.root / CONNECTIONS.relative_to("/")
+        ours = {file.path.name for file in self._files}
+        return [
+            path
+            for path in sorted(folder.glob(f"{OURS}*.nmconnection"))
+            if path.name not in ours and not re.match(rf"{BOND_CONNECTION}(-port\d+)?\.", path.name)
+        ]
+
+    def _remove_left_over(self) -> None:
+        for path in self._left_over():
+            # 10: NetworkManager does not know it (nmcli(1), "Exit status").
+            self._context.run(["nmcli", "connection", "delete", "id", path.stem], ok=(0, 10))
+            path.unlink(missing_ok=True)
 
     def _load(self) -> None:
         """Have NetworkManager read its settings and our profiles."""
@@ -74,18 +109,20 @@ class Uplink(Step):
         run(["nmcli", "connection", "load", *carriers])
         run(["nmcli", "connection", "reload"])
 
-    def _bring_up(self, *, everything: bool) -> None:
-        """Activate what differs, or all of it, and wait until nothing does.
+    def _bring_up(self) -> None:
+        """Activate what differs and what was not read yet, and wait until nothing does.
 
         Raises CommandError when a profile doesn't come up.
         """
-        identity, faults = self._context.identity, self._faults(self._links())
+        identity, root = self._context.identity, self._context.root
+        faults, everything = self._faults(self._links()), unread.marked(root, READER)
         wanted = [
-            uplink.connection_of(bridge.name)
-            for bridge in uplink.bridges(identity)
-            if everything or bridge.name in faults
+            uplink.connection_of(bridge)
+            for bridge in self._own
+            if everything or bridge in faults or unread.marked(root, _reader(bridge))
         ]
-        if wanted and identity.pair.uplink.vlan is not None:  # else br0 brings its port
+        tagged = identity.pair.uplink.vlan is not None  # else br0 brings its port
+        if tagged and (everything or BRIDGE in faults):
             wanted.insert(0, uplink.carrier_connection(identity))
         for connection in wanted:
             self._context.run(
@@ -128,3 +165,7 @@ class Uplink(Step):
 
     def _links(self) -> list[Link]:
         return links.parse(self._context.run(["ip", "-j", "-d", "address", "show"]).stdout)
+
+
+def _reader(bridge: str) -> str:
+    return f"{READER}, of {bridge},"

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from firstboot import facts, latches, updating
+from firstboot import changing, facts, latches, updating
 from firstboot.commands import CommandError, run
 from firstboot.engine import Refused, StepFailed, converge
 from firstboot.exits import BUSY, DIFFERENT, FAILED, OK, REFUSED
 from firstboot.fencing.inherited import Voucher
 from firstboot.journal import Journal
-from firstboot.node import Identity, plan_digest
+from firstboot.node import Identity, from_json, plan_digest
 from firstboot.rendezvous.admission import Admission
 from firstboot.rendezvous.session import Meeting
 from firstboot.sequence import steps
@@ -26,6 +26,8 @@ from firstboot.steps import Context, cabling
 from firstboot.steps.meet import Rendezvous, arrive
 from firstboot.steps.verification import SUMMARY
 
+APPLY = "apply"  # as a step, for people
+AGENT_UNIT = "ksnode.service"
 RETRY_S, SETTLING_S = 30.0, 5.0  # seconds; a node that boots is not at once as planned
 
 
@@ -132,8 +134,8 @@ def _converge_for_ever(context: Context, journal: Journal) -> None:
     if not latches.is_set(context.root, latches.COMPLETE):
         while _attempt(context, journal) != OK:
             time.sleep(RETRY_S)
-    elif not journal.has_verdict("complete"):  # cut off between the latch and the verdict
-        _conclude(context, journal)
+    elif not journal.has_verdict("complete", digest=plan_digest(context.identity.pair)):
+        _conclude(context, journal)  # cut off after the latch, or another plan since: ksnode apply
 
 
 def _stay(context: Context, journal: Journal) -> NoReturn:
@@ -143,7 +145,9 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
         if step.barrier:
             context.meeting.reach(step.name)
     context.meeting.reach(Rendezvous.name)
+    undone = False
     while True:
+        undone = _look_after_changes(context, was_undone=undone)
         _say_hello(context)
         answering, as_planned = True, False
         try:
@@ -161,6 +165,33 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
                 steps(context), journal, has=context.identity.pair.has, dry_run=True
             )
         time.sleep(RETRY_S if answering and as_planned else SETTLING_S)
+
+
+def _look_after_changes(context: Context, *, was_undone: bool) -> bool:
+    """Put back a change that died, and begin anew where node.json is another by now.
+
+    Answers whether a change is unfinished; `was_undone` is what it answered last.
+    """
+    root, run = context.root, context.run
+    if changing.is_undone(root):
+        try:
+            with alone(root):
+                changing.put_back(_node_json(root), root, run, context.report)
+        except Busy:  # it is at work
+            return was_undone
+        except (Refused, StepFailed, CommandError, OSError) as error:
+            context.report(APPLY, "failed", f"not put back yet: {error}")
+            return True
+        was_undone = True
+    if was_undone:
+        context.report(APPLY, "ok", "an unfinished change was put back")
+    if _node_json(root) != context.identity:
+        run(["systemctl", "--no-block", "restart", AGENT_UNIT])
+    return False
+
+
+def _node_json(root: Path) -> Identity:
+    return from_json((root / changing.NODE).read_text(encoding="utf-8"))
 
 
 def _dry_run(identity: Identity, root: Path) -> int:

@@ -11,6 +11,7 @@ import pytest
 from firstboot.commands import CommandError, Result
 from firstboot.node import (
     SCHEMA,
+    Account,
     Bridge,
     Cluster,
     Crossover,
@@ -44,6 +45,7 @@ def a_pair(platform: str = "el9") -> Pair:
         name="00014",
         platform=platform,
         ssh_passwords=False,
+        accounts=(Account("root", ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 one@example",)),),
         time_servers=(),
         uplink=Uplink("active-backup", None, 1500),
         crossover=Crossover("balance-rr", 100, 9000),

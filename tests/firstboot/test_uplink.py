@@ -1,14 +1,18 @@
 """The uplink's decisions: what differs, whose profiles go, and in which order."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from firstboot import links, profiles
+from firstboot import files, links, profiles
 from firstboot.commands import CommandError
 from firstboot.engine import Refused
+from firstboot.node import Bridge
 from firstboot.profiles import Profile
+from firstboot.render import networkmanager
+from firstboot.render.networkmanager import uplink
 from firstboot.rendezvous.session import Meeting
 from firstboot.steps import Context
 from firstboot.steps.uplink import Uplink
@@ -185,3 +189,90 @@ def test_a_vlan_goes_with_the_profile_it_names() -> None:
     below = Profile("u-1", "eno1", ETHERNET, "", PORT, "", "")
     vlan = Profile("u-2", "eno1.5", "vlan", "eno1.5", "", "u-1", "5")
     assert profiles.for_ports([vlan, below], {"eno1"}, {PORT}) == [below, vlan]
+
+
+def another(tmp_path: Path, run: ScriptedRun, told: Told, bridges: "tuple[Bridge, ...]") -> Uplink:
+    """The step of a node that has the plan's network, by a plan with other bridges."""
+    identity = an_identity()
+    files.write(tmp_path, (networkmanager.settings(), *uplink.render(identity)))
+    wanted = replace(identity, pair=replace(identity.pair, bridges=bridges))
+    context = Context(wanted, tmp_path, run, told, Meeting(wanted, tmp_path, "boot"))
+    return Uplink(context, sleep=lambda _: None)
+
+
+def looks(run: ScriptedRun, kernels: object) -> None:
+    run.expect(SHOW, json.dumps(kernels)).expect(ROUTE, GATEWAY)
+
+
+def loads(run: ScriptedRun) -> None:
+    run.expect("nmcli general reload conf")
+    run.expect(f"nmcli connection load {FOLDER}/ks-uplink-port1.nmconnection")
+    run.expect("nmcli connection reload")
+
+
+NINE = [link("br0.9", "bridge"), link("uplink.9", "vlan", id=9, link="eno1", master="br0.9")]
+
+
+def test_one_vlan_more_leaves_the_others_up(tmp_path: Path, run: ScriptedRun, told: Told) -> None:
+    """Guests on br0 and br0.8 keep their network: only the new bridge is brought up."""
+    made = another(tmp_path, run, told, (*an_identity().pair.bridges, Bridge("br0.9", 9, ())))
+    run.expect(SHOW, json.dumps(PLAIN)).expect(PROFILES)
+    loads(run)
+    looks(run, PLAIN)
+    run.expect("nmcli --wait 90 connection up id ks-br0.9")
+    looks(run, [*PLAIN, *NINE])
+    made.apply()
+    looks(run, [*PLAIN, *NINE])
+    run.expect(PROFILES)
+    assert not made.check()
+    run.assert_finished()
+
+
+def test_a_vlan_less_takes_its_own_profiles_away(
+    tmp_path: Path, run: ScriptedRun, told: Told
+) -> None:
+    made = another(tmp_path, run, told, ())
+    hands = tmp_path / FOLDER.lstrip("/") / "somebody's.nmconnection"
+    crossover = hands.with_name("ks-bond0-port1.nmconnection")
+    for kept in (hands, crossover):
+        kept.touch()
+    looks(run, PLAIN)
+    run.expect(PROFILES)
+    assert made.check() == [
+        "ks-br0.8.nmconnection is left over",
+        "ks-uplink.8.nmconnection is left over",
+    ]
+    run.expect(SHOW, json.dumps(PLAIN)).expect(PROFILES)
+    run.expect("nmcli connection delete id ks-br0.8")
+    run.expect("nmcli connection delete id ks-uplink.8", returncode=10)
+    loads(run)
+    looks(run, PLAIN[:3])
+    looks(run, PLAIN[:3])
+    made.apply()
+    looks(run, PLAIN[:3])
+    run.expect(PROFILES)
+    assert not made.check()
+    assert hands.exists()
+    assert crossover.exists()
+    run.assert_finished()
+
+
+def test_a_bridge_that_changes_is_brought_up_also_after_a_crash(
+    tmp_path: Path, run: ScriptedRun, told: Told
+) -> None:
+    made = another(tmp_path, run, told, (Bridge("br0.8", 8, ("10.0.8.114/22", "10.0.8.115/22")),))
+    run.expect(SHOW, json.dumps(PLAIN)).expect(PROFILES)
+    run.expect("nmcli general reload conf", returncode=1)
+    with pytest.raises(CommandError):
+        made.apply()
+    new = [*PLAIN[:3], bridge("br0.8", "10.0.8.114", 22), PLAIN[4]]
+    looks(run, new)
+    run.expect(PROFILES)
+    assert made.check() == ["NetworkManager, of br0.8, has not read its files yet"]
+    run.expect(SHOW, json.dumps(new)).expect(PROFILES)
+    loads(run)
+    looks(run, new)
+    run.expect("nmcli --wait 90 connection up id ks-br0.8")
+    looks(run, new)
+    made.apply()
+    run.assert_finished()

@@ -34,6 +34,7 @@ class Member:
     quorate: bool = False
     devices: bool = False  # its fence devices are started
     mounted: bool = False
+    applying: str = ""  # its attribute of that name
 
 
 class Clustered:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from firstboot.journal import STATE
-from firstboot.node import Identity, partition_uuid, to_json
+from firstboot.node import Identity, from_json, partition_uuid, to_json
 from firstboot.render import kernel
 from firstboot.render.networkmanager.keyfile import CONNECTIONS
 from firstboot.render.systemd import GATE
@@ -42,7 +42,7 @@ class Machine:
         self.shared: Path | None = None  # what is mounted at /srv/vmdata
         self.immutable = False
         self.loaded: dict[str, dict[str, dict[str, str]]] = {}  # NetworkManager's profiles
-        self.up: set[str] = set()  # its active connections
+        self.up: dict[str, dict[str, dict[str, str]]] = {}  # active ones, as they were then
         self.services = Services(root)
         (root / "dev").mkdir(parents=True)
         self.partition = Partition(root / "dev/sda6")
@@ -69,6 +69,11 @@ class Machine:
         self.services.install()
         self.disks = {folder: Disk(self.root / folder) for folder in DURABLE}
         self.partition.lay()
+
+    def reread(self) -> Identity:
+        """Who it is by now: a change of plan writes node.json anew."""
+        self.identity = from_json((self.root / "etc/ksbuild/node.json").read_text())
+        return self.identity
 
     def settle(self) -> None:
         """sync(2) of the system's disk; what is mounted over a folder of it is not on it."""
@@ -125,15 +130,17 @@ class Machine:
         self._write("sys/kernel/mm/ksm/pages_sharing", "0\n")
         self._write("proc/cpuinfo", "flags\t\t: fpu vmx\n")
         self.services.boot()
-        self.loaded, self.up = {}, set()
+        self.loaded, self.up = {}, {}
         self.reload()
         for name in self.loaded:
             if not self.loaded[name]["connection"].get("master"):
                 self.activate(name)
 
     def apply_settings(self) -> None:
-        for name, value in kernel.settings(self.identity).items():
-            self._write(f"proc/sys/{name.replace('.', '/')}", value)
+        for line in self._below(kernel.SYSCTL).read_text().splitlines():
+            name, equals, value = line.partition(" = ")
+            if equals and not line.startswith("#"):
+                self._write(f"proc/sys/{name.replace('.', '/')}", value)
 
     def reload(self) -> None:
         """NetworkManager reads its profiles; one of a file that is gone, or no profile, goes."""
@@ -149,11 +156,11 @@ class Machine:
         """nmcli connection up; with it come the ports that are its own."""
         if name not in self.loaded:
             return False
-        self.up.add(name)
+        self.up[name] = self.loaded[name]
         interface = self.loaded[name]["connection"].get("interface-name")
         for port, profile in self.loaded.items():
             if profile["connection"].get("master") == interface:
-                self.up.add(port)
+                self.up[port] = profile
         if interface == "bond0":
             self._show_bond()
         return True
@@ -161,7 +168,7 @@ class Machine:
     def delete(self, name: str) -> None:
         """nmcli connection delete: the file goes as well, and nobody syncs the folder."""
         self.loaded.pop(name, None)
-        self.up.discard(name)
+        self.up.pop(name, None)
         (self._below(CONNECTIONS) / f"{name}.nmconnection").unlink(missing_ok=True)
 
     def _show_bond(self) -> None:
@@ -180,7 +187,7 @@ class Machine:
         return dict(zip(PORTS, (self.identity.me.uplink.ports[0], *crossover), strict=True))
 
     def _up(self) -> list[dict[str, dict[str, str]]]:
-        return [self.loaded[name] for name in self.up if name in self.loaded]
+        return list(self.up.values())
 
     def links(self) -> list[dict[str, Any]]:
         """What `ip -j -d` shows, in the keys of iproute2 6.1 that are in use."""
@@ -197,15 +204,13 @@ class Machine:
         for profile in profiles:
             kind = profile["connection"]["type"]
             if kind in ("bridge", "bond"):
-                name = profile["connection"]["interface-name"]
-                local, prefix = profile["ipv4"]["address1"].split(",")[0].split("/")
-                info: dict[str, Any] = {"info_kind": kind}
-                if kind == "bond":
-                    info["info_data"] = {"mode": profile["bond"]["mode"]}
-                address = [{"local": local, "prefixlen": int(prefix)}]
-                own = {"ifname": name, "link_type": "ether", "address": "02:00:00:00:00:00"}
-                mtu = int(profile["ethernet"]["mtu"])
-                found.append({**own, "mtu": mtu, "linkinfo": info, "addr_info": address})
+                found.append(_shown(profile))
+            elif kind == "vlan":
+                below = profile["vlan"]["parent"]
+                carrier = next(p for p in profiles if p["connection"]["uuid"] == below)
+                mac = carrier["ethernet"]["mac-address"]
+                port = next(name for name, its in self._macs().items() if its == mac)
+                found.append({**_shown(profile), "link": port, "master": _master(profile)})
         return found
 
     def mount(self, shared: Path) -> None:
@@ -252,6 +257,28 @@ class Machine:
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+def _shown(profile: dict[str, dict[str, str]]) -> dict[str, Any]:
+    """A link that is no port."""
+    kind = profile["connection"]["type"]
+    info: dict[str, Any] = {"info_kind": kind, "info_data": {}}
+    if kind == "bond":
+        info["info_data"] = {"mode": profile["bond"]["mode"]}
+    if kind == "vlan":
+        info["info_data"] = {"id": int(profile["vlan"]["id"])}
+    addresses = []
+    if address := profile.get("ipv4", {}).get("address1"):
+        local, prefix = address.split(",")[0].split("/")
+        addresses = [{"local": local, "prefixlen": int(prefix)}]
+    return {
+        "ifname": profile["connection"]["interface-name"],
+        "link_type": "ether",
+        "address": "02:00:00:00:00:00",
+        "mtu": int(profile["ethernet"]["mtu"]),
+        "linkinfo": info,
+        "addr_info": addresses,
+    }
 
 
 def _master(profile: dict[str, dict[str, str]]) -> str:

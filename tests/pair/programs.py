@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from firstboot.commands import CommandError, Result
 from firstboot.data import lock_table
 from firstboot.render.systemd import GATE
+from firstboot.verbs.converging import AGENT_UNIT
 from tests.pair.disk import Cut
 from tests.pair.fiber import Fiber
 from tests.pair.replicated import Metadata
@@ -26,7 +27,9 @@ READING = re.compile(
     r"ip -j|nmcli -t|wipefs -n|drbdmeta .* get-gi|drbdadm get-gi|systemctl (is-active|show)|crm_mon"
     r"|cibadmin --query|lsattr|modinfo|ping|corosync-c|openssl (x509|pkey|verify)|ipmitool .* guid"
     r"|drbdsetup show|firewall-cmd --get|virsh .* (pool-info|pool-dumpxml|list)"
+    r"|crm_attribute .* --query"
 )
+GATEWAY = "10.0.3.254"
 _CMAP = "totem.crypto_cipher (str) = aes256\ntotem.crypto_hash (str) = sha256\n"
 _CFGTOOL = (
     "Local node ID 1, transport knet\nLINK ID 0 udp\n\taddr\t= 127.0.7.1\n\tstatus:\n"
@@ -62,7 +65,8 @@ class Programs:
             "chattr": self._chattr,
             "corosync-cmapctl": lambda _: (0, _CMAP),
             "corosync-cfgtool": lambda _: (0, _CFGTOOL),
-            "ping": lambda _: (0 if world.reachable(name) else 1, ""),
+            "ping": self._ping,
+            "crm_attribute": self._crm_attribute,
             "firewall-cmd": self._machine.services.firewall,
             "virsh": self._machine.services.virsh,
             "udevadm": lambda _: (0, ""),
@@ -103,13 +107,33 @@ class Programs:
 
     def _ip(self, words: list[str]) -> Answer:
         if "route" in words:
-            up = "ks-br0" in self._machine.up
-            gateway = self._machine.identity.me.uplink.gateway
-            return 0, json.dumps([{"dst": "default", "gateway": gateway}] if up else [])
+            return 0, json.dumps([{"dst": "default", "gateway": g} for g in self._gateways()])
         links = self._machine.links()
         if words[-2] == "dev":
             links = [link for link in links if link["ifname"] == words[-1]]
         return 0, json.dumps(links)
+
+    def _gateways(self) -> list[str]:
+        """The way out that br0 has as it is now."""
+        running = self._machine.up.get("ks-br0")
+        return [running["ipv4"]["address1"].split(",")[1]] if running else []
+
+    def _ping(self, words: list[str]) -> Answer:
+        if words[-2:-1] == ["br0"]:
+            there = words[-1] == GATEWAY and self._gateways() == [GATEWAY]
+        else:
+            there = self._world.reachable(self._name)
+        return 0 if there else 1, ""
+
+    def _crm_attribute(self, words: list[str]) -> Answer:
+        """A transient attribute of a node: it goes when the node's cluster stops."""
+        members, node = self._cluster.members, words[words.index("--node") + 1]
+        if not members[self._name].running:
+            return 102, "not connected"
+        if "--query" in words:
+            return 0, members[node].applying or words[-1]
+        members[node].applying = "" if "--delete" in words else words[-1]
+        return 0, ""
 
     def _nmcli(self, words: list[str]) -> Answer:
         machine = self._machine
@@ -210,6 +234,8 @@ class Programs:
         if verb == "start" and "pacemaker.service" in units:
             self._world.audit.start(self._name)
             self._cluster.start(self._name)
+        elif verb == "restart" and AGENT_UNIT in units:
+            self._world.after(0.0, lambda: self._world.cut(self._name, "kill"))
         elif verb == "start" and GATE in units:
             self._world.start_gate(self._name)
         else:

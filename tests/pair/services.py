@@ -11,6 +11,7 @@ from pathlib import Path
 
 from firstboot.render.libvirt import POOL, POOL_NAME
 from firstboot.steps.guests import SOCKETS, SUSPENDER
+from firstboot.verbs.converging import AGENT_UNIT
 
 WANTS = Path("etc/systemd/system/multi-user.target.wants")
 DEFINED = Path("etc/libvirt/storage") / f"{POOL_NAME}.xml"
@@ -33,7 +34,7 @@ class Services:
 
     def boot(self) -> None:
         """What is enabled starts."""
-        self._active = {link.name for link in (self._root / WANTS).glob("*")}
+        self._active = {AGENT_UNIT, *(link.name for link in (self._root / WANTS).glob("*"))}
         self._pool_runs = (self._root / AUTOSTART).is_symlink()
         self._read_zones()
 

@@ -209,7 +209,10 @@ class World:
 
     def cut(self, name: str, how: str) -> None:
         """The agent is killed, and started again; or its server loses power, and gets it again."""
-        if how == "kill":
+        if how == "apply":
+            if (change := self.fibers.get((name, how))) is not None:
+                change.cut()
+        elif how == "kill":
             if (there := self.fibers.get((name, "agent"))) is None:
                 return
             there.cut()
@@ -248,21 +251,19 @@ class World:
         there = self.fibers.get((name, "agent"))
         if not machine.power or (there is not None and not there.dead and not there.ended):
             return
-        nothing = argparse.Namespace()
-        body = lambda: converging.agent(machine.identity, machine.root, nothing)  # noqa: E731
-        self._start(name, "agent", body)
+        none = argparse.Namespace()
+        self.start(name, "agent", lambda: converging.agent(machine.reread(), machine.root, none))
 
     def start_gate(self, name: str) -> None:
         """As ksbuild-gate.service does, whose condition is the latch."""
         machine, run = self.machines[name], self.programs[name]
         there = self.fibers.get((name, "gate"))
-        running = there is not None and not there.ended and not there.dead
-        if running or not machine.latched(latches.COMPLETE):
+        if (there and not there.ended and not there.dead) or not machine.latched(latches.COMPLETE):
             return
         whose, root, boot = machine.identity, machine.root, machine.boot_id
-        self._start(name, "gate", lambda: gate.wait_and_start(whose, root, boot, run))
+        self.start(name, "gate", lambda: gate.wait_and_start(whose, root, boot, run))
 
-    def _start(self, name: str, what: str, body: Callable[[], object]) -> None:
+    def start(self, name: str, what: str, body: Callable[[], object]) -> None:
         if (there := self.fibers.get((name, what))) is not None:
             self.see_off(there)
         fiber = self.fibers[name, what] = Fiber(name, body)

@@ -1,19 +1,22 @@
-"""What a human types on a pair that is complete: rehearse, go on alone, start over. All slow."""
+"""What a human types on a pair that is complete: rehearse, go on alone, apply, start over. Slow."""
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from tests.lab.bringup import Stock, complete_pair
+from tests.lab.writer import Writer
 from tests.uml.images import Images
-from tests.uml.pair import TestPair
+from tests.uml.pair import KSBUILD, TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.slow, pytest.mark.timeout(3600)]
 
-COMPLETE_S, AGAIN_S = 1500.0, 900.0
+COMPLETE_S, AGAIN_S, APPLY_S = 1500.0, 900.0, 400.0
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +109,45 @@ def test_one_node_goes_on_alone_when_told_that_the_other_is_off(pair: TestPair) 
     second.outlet.switch_on()
     second.outlet.machine.wait_console("ksnode: mounted: ok", AGAIN_S)
     assert pair.on(second, "cat /srv/vmdata/alone") == "alone\n"
+
+
+def send_plan(pair: TestPair, name: str, text: str) -> str:
+    """`ksbuild plan --out` of a profile's text, copied to both nodes; where it lies there."""
+    folder = pair.medium.parent
+    (folder / f"{name}.toml").write_text(text)
+    argv = [KSBUILD, "plan", folder / f"{name}.toml", "--out", folder / f"{name}.plan"]
+    subprocess.run([*map(str, argv)], check=True, capture_output=True)
+    plan = (folder / f"{name}.plan").read_text()
+    for server in pair.servers:
+        pair.on(server, f"cat >/root/{name}.plan <<'EOF'\n{plan}EOF\n")
+    return f"/root/{name}.plan"
+
+
+def test_a_vlan_on_both_while_they_write_and_a_wrong_change_put_back(pair: TestPair) -> None:
+    profile = pair.profile.read_text()
+    vlan = send_plan(pair, "vlan", f'{profile}\n[[bridge]]\nname = "br0.9"\nvlan = 9\n')
+    wrong = send_plan(pair, "wrong", profile.replace("10.9.0.254", "10.9.0.250"))
+    former = send_plan(pair, "former", profile)
+    writers = [Writer(pair, server, f"apply-{server.name}") for server in pair.servers]
+    try:
+        for server in pair.servers:
+            assert "+ bridges.br0.9" in pair.on(server, f"ksnode apply {vlan}", timeout=APPLY_S)
+            assert "br0.9" in pair.on(server, "ip -br link show master br0.9; ip -br link")
+        before = pair.on(pair.servers[0], "cat /etc/ksbuild/node.json")
+        said = pair.on(pair.servers[0], f"ksnode apply {wrong} 2>&1 || echo $?", timeout=APPLY_S)
+        assert "not reached any more within 60 s: the gateway" in said
+        assert said.endswith("\n5\n")
+        assert "via 10.9.0.254 " in pair.on(pair.servers[0], "ip route show default")
+        assert pair.on(pair.servers[0], "cat /etc/ksbuild/node.json") == before
+        for server in pair.servers:
+            pair.on(server, f"ksnode apply {former}", timeout=APPLY_S)
+            assert "br0.9" not in pair.on(server, "ip -br link")
+    finally:
+        for writer in writers:
+            writer.stop()
+    for writer, server in product(writers, pair.servers):
+        assert writer.acknowledged > 100
+        assert writer.loss(pair.on, server).missing == 0
 
 
 def test_a_pair_starts_over(pair: TestPair) -> None:

@@ -67,6 +67,17 @@ VARIANTS = {
     "two": identity(2, None, "active-backup"),
     "two-tagged": identity(2, 5, "802.3ad"),
 }
+# One VLAN more and one less, with a guest on a third.
+AFTER = {
+    name: replace(
+        VARIANTS[name],
+        pair=replace(
+            VARIANTS[name].pair,
+            bridges=(*an_identity().pair.bridges, Bridge("br0.10", 10, ())),
+        ),
+    )
+    for name in ("one", "two-tagged")
+}
 LEFT: dict[str, dict[str, str]] = {
     "one": {"vec0": _PLAIN.format("vec0", _PORTS[0]) + _STATIC},
     "one-tagged": {
@@ -84,6 +95,8 @@ def payload() -> str:
     files = {"agent.pyz": archive(agent_sources()), "uplink_node.py": script}
     for name, whole in VARIANTS.items():
         files[f"{name}.json"] = to_json(whole).encode()
+        if name in AFTER:
+            files[f"{name}.after"] = to_json(AFTER[name]).encode()
         for profile, text in LEFT[name].items():
             files[f"{name}/{profile}.nmconnection"] = text.encode()
     buffer = io.BytesIO()
@@ -155,3 +168,25 @@ def test_the_uplink_comes_up(answers: dict[str, Any], name: str) -> None:
 def test_a_second_run_only_looks(answers: dict[str, Any], name: str) -> None:
     for command in answers[name]["again"]:
         assert " show" in command, command
+
+
+@pytest.mark.parametrize("name", AFTER)
+def test_a_vlan_comes_and_goes_and_nobody_elses_network_is_touched(
+    answers: dict[str, Any], name: str
+) -> None:
+    """What stays as planned stays in the very activation it was in, the guest's port with it."""
+    answer = answers[f"{name}.after"]
+    first, changed, back = (answer[when] for when in ("at first", "changed", "back"))
+    for state in (first, changed, back):
+        assert state["missing"] == [], answer["told"]
+        assert state["chain"]["vnet0"] == "br0.8"
+    assert changed["chain"]["uplink.10"] == "br0.10"
+    assert "uplink.9" not in changed["chain"]
+    assert set(first["profiles"]) - set(changed["profiles"]) == {"ks-guests", "ks-uplink.9"}
+    assert set(changed["profiles"]) - set(first["profiles"]) == {"ks-br0.10", "ks-uplink.10"}
+    assert (back["profiles"], back["chain"]) == (first["profiles"], first["chain"])
+    kept = first["activations"].keys() & changed["activations"].keys() & back["activations"].keys()
+    assert {"br0", "br0.8", "uplink.8"} <= kept
+    for device in kept:
+        paths = {state["activations"][device] for state in (first, changed, back)}
+        assert len(paths) == 1, f"{device} was brought up anew"

@@ -1,6 +1,7 @@
 """Runs on a node: the agent's uplink step on one variant after the other, each from nothing.
 
-Argument: a folder with NAME.json (node.json) and, where the installer left profiles, NAME/*.
+Argument: a folder with NAME.json (node.json) and, where the installer left profiles, NAME/*. Where
+NAME.after is there as well, the node is then changed to that plan, and back.
 """
 
 import contextlib
@@ -70,12 +71,47 @@ def one(identity: Identity, profiles: Path) -> "dict[str, object]":
             "profiles": names(), "chain": chain, "seconds": round(seconds, 1)}  # fmt: skip
 
 
+def activations() -> "dict[str, str]":
+    """Device -> what NetworkManager calls its present activation; another one is another name."""
+    shown = run(
+        ["nmcli", "-t", "-f", "DEVICE,ACTIVE-PATH", "connection", "show", "--active"]
+    ).stdout
+    return dict(line.split(":", 1) for line in shown.splitlines())
+
+
+def change(before: Identity, after: Identity) -> "dict[str, object]":
+    """To the other plan and back, while a guest's port is in br0.8."""
+    run(["ip", "link", "add", "vnet0", "type", "dummy"])
+    run(["ip", "link", "set", "vnet0", "master", "br0.8", "up"])
+    told: list[str] = []
+
+    def report(step: str, event: str, detail: str = "") -> None:
+        told.append(f"{step} {event}: {detail}")
+
+    answer: dict[str, object] = {"told": told}
+    for name, identity in (("at first", before), ("changed", after), ("back", before)):
+        context = Context(identity, Path("/"), run, report, Meeting(identity, Path("/"), "boot"))
+        with contextlib.suppress(Exception):  # converge() has told it
+            converge([Uplink(context)], report, has=identity.pair.has)
+        found = links.parse(run(["ip", "-j", "-d", "address", "show"]).stdout)
+        answer[name] = {
+            "missing": list(Uplink(context).check()),
+            "profiles": names(),
+            "activations": activations(),
+            "chain": {link.name: link.above for link in found if link.above},
+        }
+    run(["ip", "link", "del", "vnet0"])
+    return answer
+
+
 def main() -> None:
     folder = Path(sys.argv[1])
-    answer = {
-        path.stem: one(from_json(path.read_text()), folder / path.stem)
-        for path in sorted(folder.glob("*.json"))
-    }
+    answer: dict[str, object] = {}
+    for path in sorted(folder.glob("*.json")):
+        before, after = from_json(path.read_text()), path.with_suffix(".after")
+        answer[path.stem] = one(before, folder / path.stem)
+        if after.exists():
+            answer[after.name] = change(before, from_json(after.read_text()))
     print(json.dumps(answer, indent=1))
 
 

@@ -37,7 +37,8 @@ class Bridged:
 
 def render(identity: Identity) -> tuple[ConfigFile, ...]:
     """Every profile of the uplink."""
-    return (*carriers(identity), *(keyfile(sections) for sections in _bridges(identity)))
+    own = (file for bridge in bridges(identity) for file in of_bridge(identity, bridge))
+    return (*carriers(identity), *own)
 
 
 def carriers(identity: Identity) -> tuple[ConfigFile, ...]:
@@ -45,10 +46,27 @@ def carriers(identity: Identity) -> tuple[ConfigFile, ...]:
     return tuple(keyfile(sections) for sections in _carriers(identity))
 
 
+def of_bridge(identity: Identity, bridge: Bridged) -> tuple[ConfigFile, ...]:
+    """A bridge's own profiles: itself, and the VLAN that is in it."""
+    vlan = () if bridge.vlan is None else (_vlan(identity, bridge.name, bridge.vlan),)
+    return tuple(keyfile(sections) for sections in (_bridge(identity, bridge), *vlan))
+
+
 def bridges(identity: Identity) -> tuple[Bridged, ...]:
     """The bridges of this node, br0 first."""
     own = Bridged(BRIDGE, identity.pair.uplink.vlan, identity.me.uplink.address)
     return (own, *(Bridged(b.name, b.vlan, _address(identity, b)) for b in identity.pair.bridges))
+
+
+def touched(before: Identity, after: Identity) -> tuple[str, ...]:
+    """Bridges of a running node that a change of plan takes down, for a moment or for good.
+
+    One that is new, and all that stay as they are on ports that stay so, are not among them.
+    """
+    if carriers(before) != carriers(after):
+        return tuple(bridge.name for bridge in bridges(before))
+    kept = {bridge.name: of_bridge(after, bridge) for bridge in bridges(after)}
+    return tuple(b.name for b in bridges(before) if of_bridge(before, b) != kept.get(b.name))
 
 
 def connection_of(bridge: str) -> str:
@@ -63,13 +81,6 @@ def carrier_connection(identity: Identity) -> str:
 
 def _address(identity: Identity, bridge: Bridge) -> Optional[str]:
     return bridge.addresses[0 if identity.first else 1] if bridge.addresses else None
-
-
-def _bridges(identity: Identity) -> Iterator[Sections]:
-    for bridge in bridges(identity):
-        yield _bridge(identity, bridge)
-        if bridge.vlan is not None:
-            yield _vlan(identity, bridge.name, bridge.vlan)
 
 
 def _carriers(identity: Identity) -> Iterator[Sections]:
