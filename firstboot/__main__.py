@@ -1,7 +1,7 @@
 """ksnode: the agent's command line.
 
 Exit status: 0 done, 1 failed, 2 wrong usage, 3 node.json not usable, 5 refused,
-7 `run --dry-run` found something to do, 75 another agent is running; `check` has Nagios' own:
+7 `--dry-run` found something to do, 75 another agent is running; `check` has Nagios' own:
 0 ok, 1 warning, 2 critical, 3 unknown. They never change.
 """
 
@@ -20,6 +20,7 @@ from firstboot.verbs import (
     collect,
     converging,
     gate,
+    guest,
     looking,
     rehearse,
     reset,
@@ -37,6 +38,7 @@ VERBS: dict[str, Verb] = {
     "gate": gate.pass_gate,
     "rehearse": rehearse.rehearse,
     "start-alone": startalone.start_alone,
+    "guest": guest.guest,
     "allow-rejoin": allowrejoin.allow_rejoin,
     "reset": reset.reset,
 }
@@ -44,7 +46,12 @@ VERBS: dict[str, Verb] = {
 
 def main(argv: Optional[list[str]] = None) -> int:
     """Parse the command line and do it; the exit status is the answer."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    typed = sys.argv[1:] if argv is None else argv
+    end = typed.index("--") if "--" in typed else len(typed)
+    arguments = parser.parse_args(typed[:end], argparse.Namespace(rest=typed[end + 1 :]))
+    if arguments.rest and getattr(arguments, "action", "") != "add":
+        parser.error(f"unrecognized arguments: {' '.join(arguments.rest)}")
     logging.basicConfig(format="ksnode: %(message)s", level=logging.INFO, stream=sys.stdout)
     root = Path(arguments.root)
     try:
@@ -84,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     back = commands.add_parser("allow-rejoin", help="let the other node, installed anew, come back")
     back.add_argument("--for", dest="duration", default="60m", help="60m, 8h or 2d; default: 60m")
     back.add_argument("--out", type=Path, help="the ticket's file (0600); default: printed")
+    guest.describe(commands.add_parser("guest", help="the pair's guests: add, move, list them"))
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser

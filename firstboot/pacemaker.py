@@ -151,6 +151,34 @@ def fence(run: Run, node: str, timeout_s: int) -> None:
     run(argv, timeout_s=timeout_s + CHANGE_TIMEOUT_S)
 
 
+def extend(run: Run, additions: str) -> None:
+    """Put objects into the configuration that it does not have yet: all of them, or none."""
+    argv = ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-pipe"]
+    run(argv, stdin=additions, timeout_s=CHANGE_TIMEOUT_S)
+
+
+def forget(run: Run, xpath: str) -> None:
+    """Take out of the configuration what the XPath finds: all of it, or nothing."""
+    _change(run, "cibadmin", "--delete-all", "--force", "--xpath", xpath)
+
+
+def stop(run: Run, resource: str) -> None:
+    """Have a resource stopped, and stay so."""
+    stopped = ("--set-parameter", "target-role", "--parameter-value", "Stopped")
+    _change(run, "crm_resource", "--resource", resource, "--meta", *stopped)
+
+
+def move(run: Run, resource: str, node: str, most_s: int) -> None:
+    """Have a resource moved, by a constraint that ends by itself when settle() does not end it."""
+    where = ("--node", node, "--lifetime", f"PT{most_s}S")
+    _change(run, "crm_resource", "--move", "--resource", resource, *where)
+
+
+def settle(run: Run, resource: str) -> None:
+    """Take away the constraint of move(), or of whoever moved it before."""
+    _change(run, "crm_resource", "--clear", "--resource", resource)
+
+
 def start_units(run: Run) -> None:
     """Have systemd start the cluster on this node; it goes on in the background."""
     run(["systemctl", "start", "--no-block", *CLUSTER])

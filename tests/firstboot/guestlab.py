@@ -1,0 +1,147 @@
+"""A node of a mounted pair, for what humans type about guests.
+
+pacemaker is its own tools over a CIB in a file, and crm_simulate, which does what pacemaker would
+each time somebody looks. libvirt is its own virsh and test driver, one of them for each node;
+virt-install and qemu-img are what they are.
+"""
+
+import os
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Optional
+
+from firstboot import files, latches
+from firstboot.__main__ import main
+from firstboot.commands import NOT_FOUND, CommandError, Result
+from firstboot.node import Identity, to_json
+from firstboot.render import cib, libvirt
+from tests.firstboot.clusterlab import UP_TO_DATE, online
+from tests.firstboot.conftest import an_identity
+from tests.firstboot.test_steps import lay
+
+PACEMAKER = {"cibadmin", "crm_mon", "crm_resource"}
+MOUNTED = "/dev/drbd0 /srv/vmdata gfs2 rw,noatime,nodiratime 0 0"
+DOMAIN = """\
+<domain type="kvm">
+  <name>vm1</name>
+  <memory unit="MiB">512</memory>
+  <vcpu>1</vcpu>
+  <os><type arch="x86_64" machine="q35">hvm</type></os>
+  <devices>
+    <disk type="file" device="disk">
+      <driver name="qemu" type="raw"/>
+      <source file="/srv/vmdata/vm1.raw"/>
+      <target dev="vda" bus="virtio"/>
+    </disk>
+    <interface type="bridge"><source bridge="br0"/><model type="virtio"/></interface>
+    <console type="pty"/>
+  </devices>
+</domain>
+"""
+
+
+class Lab:
+    """Justinian as its agent sees it, and the door through which that runs programs."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.cib = folder / "root", folder / "cib.xml"
+        self.identity: Identity = an_identity()
+        self.done: list[str] = []
+        self.hung = False  # pacemaker does nothing of what it is told
+        lay(self.root, "etc/ksbuild/node.json", to_json(self.identity))
+        lay(self.root, "proc/mounts", MOUNTED)
+        (self.root / "run").mkdir()
+        (self.root / "srv/vmdata").mkdir(parents=True)
+        kept = (libvirt.QEMU_CONF, libvirt.LOCKD_CONF)
+        files.write(self.root, [f for f in libvirt.render(self.identity) if f.path in kept])
+        latches.set_once(self.root, latches.COMPLETE, "")
+        self.cib.write_text(online(cib.text(self.identity.pair), (UP_TO_DATE, UP_TO_DATE)))
+        self._libvirt = {node.name: folder / f"{node.name}.xml" for node in self.identity.pair.nodes}
+        for node in self._libvirt:
+            self.domains(node)
+        self.settle()
+
+    def domains(self, node: str, *descriptions: str) -> None:
+        """What libvirt has there, outside the cluster."""
+        found = "".join(d.replace('type="kvm"', 'type="test"') for d in descriptions)
+        self._libvirt[node].write_text(f"<node>{found}</node>")
+
+    def ksnode(self, *typed: str) -> int:
+        """As a human types it; 2 for wrong usage."""
+        try:
+            return main(["--root", str(self.root), "guest", *typed])
+        except SystemExit as end:
+            return int(end.code or 0)
+
+    def place(self, name: str = "vm1", text: str = DOMAIN) -> Path:
+        """A file with a domain's XML, wherever a human may have it."""
+        path = self.root.parent / f"{name}.given.xml"
+        path.write_text(text.replace("vm1", name))
+        return path
+
+    def image(self, name: str = "vm1.raw", kind: str = "raw", *more: str) -> Path:
+        """An image on the shared file system."""
+        path = self.root / "srv/vmdata" / name
+        argv = ["qemu-img", "create", "-q", "-f", kind, *more, path, "1M"]
+        subprocess.run(argv, check=True, capture_output=True)
+        return path
+
+    def configuration(self) -> str:
+        """All that is not status."""
+        found = ET.fromstring(self.cib.read_text()).find("configuration")  # noqa: S314
+        assert found is not None
+        return ET.tostring(found, encoding="unicode")
+
+    def settle(self, *options: str) -> str:
+        """Let pacemaker do what there is to do; what it did."""
+        argv = ["crm_simulate", "-S", "--xml-file", self.cib, "--save-output", self.cib, *options]
+        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+
+    def __call__(
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: Optional[str] = None,
+        ok: tuple[int, ...] = (0,),
+        timeout_s: float = 0,
+    ) -> Result:
+        del timeout_s
+        self.done.append(" ".join(argv))
+        if argv[0] == "crm_mon" and not self.hung:
+            self.settle()
+        result = self._ran(self._here(list(argv)), argv, stdin)
+        if result.returncode not in ok:
+            raise CommandError(result)
+        return result
+
+    def _here(self, argv: "list[str]") -> "list[str]":
+        """The same command where there is no libvirt but the test driver's."""
+        program, *rest = argv
+        if program in ("virsh", "virt-install"):
+            place = rest.index("--connect") + 1
+            node = "julius" if rest[place] == "qemu+tls://julius-bond/system" else "justinian"
+            mine = program == "virsh"
+            rest[place] = f"test://{self._libvirt[node]}" if mine else "test:///default"
+        return [program, *(self._path(argument) for argument in rest)]
+
+    def _path(self, argument: str) -> str:
+        return re.sub(r"(?<!\w)/srv/vmdata", f"{self.root}/srv/vmdata", argument)
+
+    def _ran(self, here: "list[str]", argv: Sequence[str], stdin: Optional[str]) -> Result:
+        environment = dict(os.environ, LANG="C.UTF-8")
+        if here[0] in PACEMAKER:
+            here, environment["CIB_file"] = list(argv), str(self.cib)
+        try:
+            done = subprocess.run(
+                here, input=stdin or "", capture_output=True, text=True, check=False,
+                env=environment,
+            )  # fmt: skip
+        except FileNotFoundError:
+            return Result(tuple(argv), NOT_FOUND, "", "not installed")
+        shown = done.stdout
+        if argv[0] == "virt-install":
+            shown = shown.replace(str(self.root), "").replace('type="test"', 'type="kvm"')
+        return Result(tuple(argv), done.returncode, shown, done.stderr)
