@@ -18,7 +18,7 @@ from firstboot.__main__ import main
 from firstboot.commands import NOT_FOUND, CommandError, Result
 from firstboot.node import Identity, to_json
 from firstboot.render import cib, libvirt
-from tests.firstboot.clusterlab import UP_TO_DATE, online
+from tests.firstboot.clusterlab import UP_TO_DATE, online, simulate
 from tests.firstboot.conftest import an_identity
 from tests.firstboot.test_steps import lay
 
@@ -49,7 +49,8 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.root, self.cib = folder / "root", folder / "cib.xml"
         self.identity: Identity = an_identity()
-        self.done: list[str] = []
+        self.done: list[str] = []  # what the agent ran
+        self.actions: list[str] = []  # what pacemaker did
         self.hung = False  # pacemaker does nothing of what it is told
         lay(self.root, "etc/ksbuild/node.json", to_json(self.identity))
         lay(self.root, "proc/mounts", MOUNTED)
@@ -59,7 +60,9 @@ class Lab:
         files.write(self.root, [f for f in libvirt.render(self.identity) if f.path in kept])
         latches.set_once(self.root, latches.COMPLETE, "")
         self.cib.write_text(online(cib.text(self.identity.pair), (UP_TO_DATE, UP_TO_DATE)))
-        self._libvirt = {node.name: folder / f"{node.name}.xml" for node in self.identity.pair.nodes}
+        self._libvirt = {
+            node.name: folder / f"{node.name}.xml" for node in self.identity.pair.nodes
+        }
         for node in self._libvirt:
             self.domains(node)
         self.settle()
@@ -85,7 +88,7 @@ class Lab:
     def image(self, name: str = "vm1.raw", kind: str = "raw", *more: str) -> Path:
         """An image on the shared file system."""
         path = self.root / "srv/vmdata" / name
-        argv = ["qemu-img", "create", "-q", "-f", kind, *more, path, "1M"]
+        argv = ["qemu-img", "create", "-q", "-f", kind, *more, str(path), "1M"]
         subprocess.run(argv, check=True, capture_output=True)
         return path
 
@@ -95,10 +98,11 @@ class Lab:
         assert found is not None
         return ET.tostring(found, encoding="unicode")
 
-    def settle(self, *options: str) -> str:
-        """Let pacemaker do what there is to do; what it did."""
-        argv = ["crm_simulate", "-S", "--xml-file", self.cib, "--save-output", self.cib, *options]
-        return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
+    def settle(self, *options: str) -> None:
+        """Let pacemaker do what there is to do; it is added to `actions`."""
+        actions, after = simulate(self.cib.read_text(), self.root.parent, *options)
+        self.cib.write_text(after)
+        self.actions += actions
 
     def __call__(
         self,
