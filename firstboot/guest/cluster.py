@@ -69,15 +69,10 @@ def failures(state: Optional[Cluster], name: str) -> list[str]:
     return [f for f in (state.failures if state else ()) if f.startswith(f"{name}_")]
 
 
-def wait(
-    look: Callable[[], Iterable[str]],
-    most_s: float,
-    way_out: str,
-    sleep: Callable[[float], None] = time.sleep,
-) -> None:
+def wait(look: Callable[[], Iterable[str]], most_s: float, way_out: str) -> None:
     """Until nothing is missing. Raises NotYet after so many seconds."""
     while missing := list(look()):
         if most_s <= 0:
             raise NotYet(f"{'; '.join(missing)}\nnext: {way_out}")
-        sleep(POLL_S)
+        time.sleep(POLL_S)
         most_s -= POLL_S

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import sys
-import time
 from pathlib import Path
 from typing import Callable
 
@@ -18,8 +17,6 @@ from firstboot.node import Identity
 from firstboot.render.cib import MOUNT
 from firstboot.verbs import guestadd, guestlist
 from firstboot.verbs.converging import Busy, say_busy
-
-Sleep = Callable[[float], None]
 
 
 def guest(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
@@ -70,14 +67,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
     showing.add_argument("--json", action="store_true", help="the same as JSON")
 
 
-def move(
-    identity: Identity,
-    root: Path,
-    arguments: argparse.Namespace,
-    run: Run,
-    *,
-    sleep: Sleep = time.sleep,
-) -> int:
+def move(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Move a guest live. Nothing of it stays in the CIB, however it ends."""
     state = cluster.ready(identity, root, run)
     name = cluster.one(run, arguments.name).name
@@ -92,7 +82,7 @@ def move(
     before = set(cluster.failures(state, name))
     try:
         pacemaker.move(run, name, target, most_s)
-        cluster.wait(lambda: _not_on(run, name, target), most_s, "crm_mon -1rf", sleep)
+        cluster.wait(lambda: _not_on(run, name, target), most_s, "crm_mon -1rf")
     finally:  # it stays there by the CIB's stickiness
         pacemaker.settle(run, name)
     for failure in sorted(set(cluster.failures(pacemaker.status(run), name)) - before):
@@ -127,14 +117,7 @@ def _not_on(run: Run, name: str, target: str) -> list[str]:
     return [f"{name} runs on {' and '.join(running) or 'no node'}, not on {target}"]
 
 
-def remove(
-    identity: Identity,
-    root: Path,
-    arguments: argparse.Namespace,
-    run: Run,
-    *,
-    sleep: Sleep = time.sleep,
-) -> int:
+def remove(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Stop a guest and take it out of the cluster; its disks and its XML stay."""
     state = cluster.ready(identity, root, run)
     found = cluster.one(run, arguments.name)
@@ -149,7 +132,7 @@ def remove(
     pacemaker.stop(run, name)
     most_s = resource.OPERATIONS["stop"][0] * identity.pair.cluster.timeout_factor
     back = f"crm_mon -1rf; or leave it: crm_resource -r {name} --meta -d target-role"
-    cluster.wait(lambda: _still_on(run, name), most_s, back, sleep)
+    cluster.wait(lambda: _still_on(run, name), most_s, back)
     pacemaker.forget(run, resource.xpath(name))
     print(f"ksnode: {name} is no guest of this pair any more; what it was is still there")
     print(f"to have it back: ksnode guest add {name} --xml {found.config}")

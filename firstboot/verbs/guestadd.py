@@ -6,10 +6,8 @@ was made before a power cut is taken as it is when the same is typed again.
 
 import argparse
 import shlex
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable
 
 from firstboot import files, mount, pacemaker, unread, virsh
 from firstboot.commands import NOT_FOUND, CommandError, Run
@@ -28,14 +26,7 @@ from firstboot.verbs.converging import alone
 VIRT_INSTALL_TIMEOUT_S = 300.0
 
 
-def add(
-    identity: Identity,
-    root: Path,
-    arguments: argparse.Namespace,
-    run: Run,
-    *,
-    sleep: Callable[[float], None] = time.sleep,
-) -> int:
+def add(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Check and complete it, make what is missing, give it to pacemaker, see it start."""
     name = arguments.name
     with alone(root):
@@ -62,7 +53,7 @@ def add(
         pacemaker.extend(run, added)
     print("".join(f"ksnode: completed: {told}\n" for told in made.completed), end="")
     most_s = resource.OPERATIONS["start"][0] * identity.pair.cluster.timeout_factor
-    cluster.wait(lambda: _not_started(run, name), most_s, f"crm_mon -1rf; {_again(name)}", sleep)
+    cluster.wait(lambda: _not_started(run, name), most_s, f"crm_mon -1rf; {_again(name)}")
     (node,) = cluster.nodes_of(pacemaker.status(run) or state, name) or ["no node"]
     print(f"ksnode: {name} is a guest of this pair, and runs on {node}")
     return OK
