@@ -1,7 +1,7 @@
 """What every verb about guests looks at first, and how they wait for pacemaker."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Callable, Optional
 
@@ -37,9 +37,8 @@ def known(run: Run) -> dict[str, Guest]:
     return resource.guests(pacemaker.configuration(run))
 
 
-def one(run: Run, name: str) -> Guest:
+def one(found: Mapping[str, Guest], name: str) -> Guest:
     """One of them. Raises Refused when there is none of that name."""
-    found = known(run)
     if name not in found:
         there = f"there are {', '.join(sorted(found))}" if found else "there is none yet"
         raise Refused(f"the cluster has no guest {name}; {there}", "ksnode guest list")

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Callable
 
@@ -70,7 +71,7 @@ def describe(parser: argparse.ArgumentParser) -> None:
 def move(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Move a guest live. Nothing of it stays in the CIB, however it ends."""
     state = cluster.ready(identity, root, run)
-    name = cluster.one(run, arguments.name).name
+    name = cluster.one(cluster.known(run), arguments.name).name
     source, target = _way(identity, state, name, arguments.node)
     if source == target:
         print(f"ksnode: {name} runs on {target} already")
@@ -120,15 +121,16 @@ def _not_on(run: Run, name: str, target: str) -> list[str]:
 def remove(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Stop a guest and take it out of the cluster; its disks and its XML stay."""
     state = cluster.ready(identity, root, run)
-    found = cluster.one(run, arguments.name)
+    guests = cluster.known(run)
+    found = cluster.one(guests, arguments.name)
     name = found.name
-    told = _consequences(run, found, cluster.nodes_of(state, name))
+    told = _consequences(guests, found, cluster.nodes_of(state, name))
     if arguments.dry_run:
         print(f"ksnode: {told}\nwould be taken out of the CIB: {resource.xpath(name)}")
         return DIFFERENT
     if arguments.confirm != name:
         raise Refused(told, f"ksnode guest remove {name} --confirm {name}")
-    kept = _kept(root, run, found)
+    kept = _kept(root, guests, found)
     pacemaker.stop(run, name)
     most_s = resource.OPERATIONS["stop"][0] * identity.pair.cluster.timeout_factor
     back = f"crm_mon -1rf; or leave it: crm_resource -r {name} --meta -d target-role"
@@ -140,17 +142,17 @@ def remove(identity: Identity, root: Path, arguments: argparse.Namespace, run: R
     return OK
 
 
-def _consequences(run: Run, found: Guest, running: "list[str]") -> str:
+def _consequences(guests: Mapping[str, Guest], found: Guest, running: Sequence[str]) -> str:
     name, where = found.name, f" on {' and '.join(running)}" if running else ", which does not run"
-    later = resource.dependents(cluster.known(run).values(), name)
+    later = resource.dependents(guests.values(), name)
     others = f"; {', '.join(later)} would no longer start after it" if later else ""
     return f"this stops {name}{where} and takes it out of the cluster; its disks stay{others}"
 
 
-def _kept(root: Path, run: Run, found: Guest) -> list[str]:
+def _kept(root: Path, guests: Mapping[str, Guest], found: Guest) -> list[str]:
     """Its XML, and the disks that no other guest has."""
     mine = domain.claims(cluster.description(root, found) or "<domain/>")
-    for other in cluster.known(run).values():
+    for other in guests.values():
         if other.name != found.name:
             mine -= domain.claims(cluster.description(root, other) or "<domain/>")
     disks = sorted(c[len(domain.DISK) :] for c in mine if c.startswith(domain.DISK))

@@ -11,7 +11,6 @@ from firstboot.engine import Refused
 from firstboot.exits import FAILED, OK
 from firstboot.guest import cluster, domain, listing
 from firstboot.guest.listing import Outside
-from firstboot.guest.resource import Guest
 from firstboot.node import Identity
 from firstboot.pacemaker import Cluster
 
@@ -63,7 +62,7 @@ def _domains(run: Run, uri: str) -> "dict[str, str] | None":
 def console(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """A guest's serial console on this terminal."""
     state = cluster.ready(identity, root, run)
-    guest: Guest = cluster.one(run, arguments.name)
+    guest = cluster.one(cluster.known(run), arguments.name)
     running = cluster.nodes_of(state, guest.name)
     if not running:
         raise Refused(f"{guest.name} does not run", "ksnode guest list; crm_mon -1rf")

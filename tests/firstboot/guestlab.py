@@ -24,7 +24,7 @@ from tests.firstboot.clusterlab import UP_TO_DATE, online, simulate
 from tests.firstboot.conftest import an_identity
 from tests.firstboot.test_steps import lay
 
-PACEMAKER = {"cibadmin", "crm_mon", "crm_resource"}
+PACEMAKER = {"cibadmin", "crm_resource"}
 MOUNTED = "/dev/drbd0 /srv/vmdata gfs2 rw,noatime,nodiratime 0 0"
 DOMAIN = """\
 <domain type="kvm">
@@ -47,20 +47,26 @@ DOMAIN = """\
 
 @functools.lru_cache
 def mounted() -> str:
-    """The CIB of a pair that is up; pacemaker's own work, done once for all tests."""
+    """The CIB of a pair that is up."""
+    return worked(online(cib.text(an_identity().pair), (UP_TO_DATE, UP_TO_DATE)))[1]
+
+
+@functools.cache
+def worked(before: str, *options: str) -> "tuple[list[str], str]":
+    """What crm_simulate makes of a CIB, which is always the same."""
     with tempfile.TemporaryDirectory() as folder:
-        planned = cib.text(an_identity().pair)
-        return simulate(online(planned, (UP_TO_DATE, UP_TO_DATE)), Path(folder))[1]
+        return simulate(before, Path(folder), *options)
 
 
-@functools.lru_cache
-def nothing(argv: "tuple[str, ...]") -> Result:
-    """virsh's answer of a node without domains, which it need not be asked each time."""
+@functools.cache
+def answer(argv: "tuple[str, ...]", of: str) -> Result:
+    """What a program that only reads says of a file's content, which FILE stands for."""
     with tempfile.NamedTemporaryFile("w", suffix=".xml") as file:
-        file.write("<node></node>")
+        file.write(of)
         file.flush()
-        here = [f"test://{file.name}" if a.startswith("test://") else a for a in argv]
-        done = subprocess.run(here, capture_output=True, text=True, check=False)
+        here = [argument.replace("FILE", file.name) for argument in argv]
+        environment = dict(os.environ, LANG="C.UTF-8", CIB_file=file.name)
+        done = subprocess.run(here, capture_output=True, text=True, check=False, env=environment)
         return Result(argv, done.returncode, done.stdout, done.stderr)
 
 
@@ -84,17 +90,14 @@ class Lab:
         latches.set_once(self.root, latches.COMPLETE, "")
         self._settled = ""
         self.cib.write_text(mounted())
-        self._libvirt = {
-            node.name: folder / f"{node.name}.xml" for node in self.identity.pair.nodes
-        }
-        for node in self._libvirt:
-            self.domains(node)
+        self._domains: dict[str, str] = {}
+        for node in self.identity.pair.nodes:
+            self.domains(node.name)
 
     def domains(self, node: str, *descriptions: str) -> None:
         """What libvirt has there, outside the cluster."""
-        self._domains = descriptions
         found = "".join(d.replace('type="kvm"', 'type="test"') for d in descriptions)
-        self._libvirt[node].write_text(f"<node>{found}</node>")
+        self._domains[node] = f"<node>{found}</node>"
 
     def ksnode(self, *typed: str) -> int:
         """As a human types it; 2 for wrong usage."""
@@ -126,7 +129,7 @@ class Lab:
         """Let pacemaker do what there is to do; it is added to `actions`."""
         before = self.cib.read_text()
         if options or before != self._settled:
-            actions, self._settled = simulate(before, self.root.parent, *options)
+            actions, self._settled = worked(before, *options)
             self.cib.write_text(self._settled)
             self.actions += actions
 
@@ -142,32 +145,35 @@ class Lab:
         self.done.append(" ".join(argv))
         if argv[0] == "crm_mon" and not self.hung:
             self.settle(*(f"--op-fail={operation}" for operation in self.failing))
-        result = self._ran(self._here(list(argv)), argv, stdin)
+        result = self._ran(self._here(list(argv)), list(argv), stdin)
         if result.returncode not in ok:
             raise CommandError(result)
         return result
 
     def _here(self, argv: "list[str]") -> "list[str]":
         """The same command where there is no libvirt but the test driver's."""
-        program, *rest = argv
-        if program in ("virsh", "virt-install"):
-            place = rest.index("--connect") + 1
-            node = "julius" if rest[place] == "qemu+tls://julius-bond/system" else "justinian"
-            mine = program == "virsh"
-            rest[place] = f"test://{self._libvirt[node]}" if mine else "test:///default"
-        return [program, *(self._path(argument) for argument in rest)]
+        driver = {"virsh": "test://FILE", "virt-install": "test:///default"}.get(argv[0])
+        if driver is not None:
+            argv[argv.index("--connect") + 1] = driver
+        return [self._path(argument) for argument in argv]
+
+    def _node(self, argv: Sequence[str]) -> str:
+        there = "qemu+tls://julius-bond/system" in argv
+        return "julius" if there else "justinian"
 
     def _path(self, argument: str) -> str:
         return re.sub(r"(?<!\w)/srv/vmdata", f"{self.root}/srv/vmdata", argument)
 
-    def _ran(self, here: "list[str]", argv: Sequence[str], stdin: Optional[str]) -> Result:
+    def _ran(self, here: "list[str]", argv: "list[str]", stdin: Optional[str]) -> Result:
         environment = dict(os.environ, LANG="C.UTF-8")
+        if argv in (["cibadmin", "--query"], ["crm_mon", "--one-shot", "--output-as=xml"]):
+            return answer(tuple(argv), self.cib.read_text())
         if here[0] in PACEMAKER:
             here, environment["CIB_file"] = list(argv), str(self.cib)
         if here[0] in self.without:
             return Result(tuple(argv), NOT_FOUND, "", "not installed")
-        if here[0] == "virsh" and not self._domains:
-            return nothing(("virsh", *(re.sub("^test:.*", "test://", a) for a in here[1:])))
+        if here[0] == "virsh":
+            return answer(tuple(here), self._domains[self._node(argv)])
         done = subprocess.run(
             here, input=stdin or "", capture_output=True, text=True, check=False, env=environment
         )
