@@ -42,8 +42,14 @@ class Cluster:
 
 def status(run: Run) -> Optional[Cluster]:
     """What runs; None when pacemaker does not answer on this node. Reads only."""
+    text = report(run)
+    return None if text is None else parse(text)
+
+
+def report(run: Run) -> Optional[str]:
+    """crm_mon's XML; None when pacemaker does not answer on this node. Reads only."""
     answer = run(STATUS, ok=(0, NOT_CONNECTED, 127))
-    return parse(answer.stdout) if answer.returncode == 0 else None
+    return answer.stdout if answer.returncode == 0 else None
 
 
 def parse(text: str) -> Cluster:

@@ -68,11 +68,11 @@ def missing(root: Path, images: Sequence[Image]) -> list[Image]:
     return [image for image in images if not os.path.lexists(below(root, image.path))]
 
 
-def command(image: Image, size: str, path: Optional[Path] = None) -> list[str]:
-    """What makes it, with its blocks: a guest on a full file system would stop at a write."""
+def creation(image: Image, size: str, path: Optional[Path] = None) -> list[str]:
+    """qemu-img's arguments for it, with all its blocks: a full file system would stop a guest."""
     where = image.path if path is None else str(path)
     kind = ["-f", image.format, "-o", "preallocation=falloc"]
-    return ["qemu-img", "create", "-q", *kind, where, size]
+    return ["create", "-q", *kind, where, size]
 
 
 def make(root: Path, image: Image, size: str, run: Run) -> None:
@@ -82,7 +82,7 @@ def make(root: Path, image: Image, size: str, run: Run) -> None:
     new = target.with_name(f".{target.name}.new")
     new.unlink(missing_ok=True)
     try:
-        run(command(image, size, new), timeout_s=MADE_TIMEOUT_S)
+        run(["qemu-img", *creation(image, size, new)], timeout_s=MADE_TIMEOUT_S)
         files.adopt(new, target, 0o600)
     finally:
         new.unlink(missing_ok=True)

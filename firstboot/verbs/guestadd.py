@@ -192,8 +192,12 @@ def _sized(
     return {image: sizes[image.path] for image in missing}
 
 
+def _command(image: Image, size: str) -> str:
+    return shlex.join(["qemu-img", *images.creation(image, size)])
+
+
 def _commands(missing: Sequence[Image]) -> str:
-    lines = (shlex.join(images.command(image, "20G")) for image in missing)
+    lines = (_command(image, "20G") for image in missing)
     return "; ".join(lines) or "none is missing"
 
 
@@ -213,6 +217,6 @@ def _keeps_what_is_there(
 
 def _plan(guest: Guest, made: Domain, sizes: Mapping[Image, str], added: str) -> str:
     lines = [f"would be completed: {told}" for told in made.completed]
-    lines += [f"would run: {shlex.join(images.command(i, s))}" for i, s in sizes.items()]
+    lines += [f"would run: {_command(i, s)}" for i, s in sizes.items()]
     lines += [f"would write: {guest.config} (0600)", f"would be put into the CIB:\n{added}"]
     return "\n".join(lines).rstrip()

@@ -19,7 +19,7 @@ def show(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run
     """Every guest, and every domain of libvirt's that is none."""
     state = cluster.ready(identity, root, run)
     guests = cluster.known(run)
-    placed = listing.places(run(pacemaker.STATUS).stdout)
+    placed = listing.places(pacemaker.report(run) or "<none/>")
     place = identity.pair.gfs2.mount
     described = {name: cluster.description(root, guest) for name, guest in guests.items()}
     disks = {name: domain.files_in(text) for name, text in described.items() if text}

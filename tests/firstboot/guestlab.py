@@ -11,13 +11,16 @@ import re
 import subprocess
 import tempfile
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Optional
+
+import pytest
 
 from firstboot import files, latches
 from firstboot.__main__ import main
 from firstboot.commands import NOT_FOUND, CommandError, Result
+from firstboot.guest import cluster
 from firstboot.node import Identity, to_json
 from firstboot.render import cib, libvirt
 from tests.firstboot.clusterlab import UP_TO_DATE, online, simulate
@@ -181,3 +184,17 @@ class Lab:
         if argv[0] == "virt-install":
             shown = shown.replace(str(self.root), "").replace('type="test"', 'type="kvm"')
         return Result(tuple(argv), done.returncode, shown, done.stderr)
+
+
+@pytest.fixture
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[Lab]":
+    made = Lab(tmp_path)
+    monkeypatch.setattr("firstboot.verbs.guest.run", made)
+    monkeypatch.setattr(cluster, "POLL_S", 400.0)  # what time is for, without its passing
+    monkeypatch.setattr("firstboot.guest.cluster.time.sleep", lambda _: None)
+    yield made
+    assert "cli-" not in made.configuration(), "a move's constraint was left"
+
+
+def add(lab: Lab, *typed: str, name: str = "vm1") -> int:
+    return lab.ksnode("add", name, "--xml", str(lab.place(name)), *typed)
