@@ -188,7 +188,7 @@ def test_one_that_does_not_start(lab: Lab, capsys: pytest.CaptureFixture[str]) -
     said = capsys.readouterr().err
     assert re.search(r"vm1 does not start: vm1_start_0 on \w+: User-injected", said)
     assert "next: crm_resource --cleanup --resource vm1" in said
-    assert "vm1" in lab.configuration()
+    assert told(lab, capsys)["vm1"][1] == "failed"
 
 
 def test_one_that_could_not_be_moved_live(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
