@@ -17,8 +17,8 @@ test="$demo augeas-tools chromium chrony corosync cpio createrepo-c curl dlm-con
   gfs2-utils gnupg ipmitool ipxe-qemu iproute2 isolinux isomd5sum ksmtuned libc6-dev libvirt-clients
   libvirt-daemon libvirt-daemon-driver-qemu libxml2-utils lvm2 mdadm mmdebstrap mtools network-manager
   nginx-light openipmi openssh-server openssl ovmf pacemaker-cli-utils pcs policycoreutils-python-utils
-  procps pxelinux python3-prometheus-client qemu-system-x86 resource-agents rpm seabios shellcheck
-  syslinux-utils systemd user-mode-linux util-linux xfsprogs xorriso"
+  procps pxelinux python3-prometheus-client qemu-system-x86 qemu-utils resource-agents rpm seabios
+  shellcheck syslinux-utils systemd user-mode-linux util-linux virtinst xfsprogs xorriso"
 
 fit_python() {
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable, Optional
 
-from firstboot import change, drbd, facts, files, pacemaker, planfile
+from firstboot import attributes, change, drbd, facts, files, pacemaker, planfile
 from firstboot.commands import TIMED_OUT, TIMEOUT_S, CommandError, Result, Run
 from firstboot.engine import Refused, Report, Step, converge
 from firstboot.journal import STATE
@@ -74,9 +74,9 @@ def claim(
 
     Raises Refused where it does; the change has then ended.
     """
-    pacemaker.mark_applying(run, identity.node, plan_digest(wanted))
+    attributes.mark_applying(run, identity.node, plan_digest(wanted))
     sleep(MEANWHILE_S)
-    if pacemaker.applying(run, identity.peer.name):
+    if attributes.applying(run, identity.peer.name):
         end(identity, root, run)
         peer = identity.peer.name
         raise Refused(f"{peer} is in the middle of an apply", f"wait until {peer} has ended it")
@@ -84,7 +84,7 @@ def claim(
 
 def end(identity: Identity, root: Path, run: Run) -> None:
     """Nothing is to be put back any more."""
-    pacemaker.unmark_applying(run, identity.node)
+    attributes.unmark_applying(run, identity.node)
     (root / UNDONE).unlink(missing_ok=True)
     files.sync_folder(root / STATE)
 

@@ -80,3 +80,11 @@ def run(
     if result.returncode not in ok:
         raise CommandError(result)
     return result
+
+
+def attend(argv: Sequence[str]) -> int:
+    """Run a program that a human works with on this terminal; its exit status."""
+    try:
+        return subprocess.run(list(argv), env=ENVIRONMENT, check=False).returncode
+    except FileNotFoundError:
+        return NOT_FOUND

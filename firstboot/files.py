@@ -93,6 +93,19 @@ def make_folder_in(folder: int, name: str, owner: tuple[int, int]) -> None:
         os.fsync(folder)
 
 
+def adopt(new: Path, target: Path, mode: int) -> None:
+    """Give a file that a program made its name and mode, durably. FileExistsError; `new` stays."""
+    handle = os.open(new, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fchmod(handle, mode)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    os.link(new, target)
+    sync_folder(target.parent)
+    relabel([target])
+
+
 def append(target: Path, content: bytes, mode: int) -> None:
     """Add to the end of a file, durable before this returns; it is made if it is not there."""
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, mode)

@@ -4,7 +4,6 @@ Parsing is pure. What changes the cluster stands here, once each.
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional
 
@@ -15,11 +14,8 @@ from firstboot.render.systemd import CLUSTER
 STATUS = ("crm_mon", "--one-shot", "--output-as=xml")
 MISSING = "is missing from the CIB"
 ASKING = "ks-poweroff"  # a node attribute that goes with the node's cluster
-TOGETHER_S = 5  # pacemaker-attrd writes what changed meanwhile in one transaction
 NOT_CONNECTED = 102  # crm_mon and cibadmin: no cluster runs here (CRM_EX_DISCONNECT)
 CHANGE_TIMEOUT_S = 60.0
-# An attribute that goes with the node's membership: a node that was cut off has none.
-APPLYING = ("--name", "ks-applying", "--lifetime", "reboot")
 
 
 @dataclass(frozen=True)
@@ -51,8 +47,14 @@ class Cluster:
 
 def status(run: Run) -> Optional[Cluster]:
     """What runs; None when pacemaker does not answer on this node. Reads only."""
+    text = report(run)
+    return None if text is None else parse(text)
+
+
+def report(run: Run) -> Optional[str]:
+    """crm_mon's XML; None when pacemaker does not answer on this node. Reads only."""
     answer = run(STATUS, ok=(0, NOT_CONNECTED, 127))
-    return parse(answer.stdout) if answer.returncode == 0 else None
+    return answer.stdout if answer.returncode == 0 else None
 
 
 def parse(text: str) -> Cluster:
@@ -125,7 +127,7 @@ def load(run: Run) -> None:
 
     Of a section alone, so that no cluster is too old for the file's crm_feature_set.
     """
-    _change(
+    change(
         run,
         "cibadmin", "--modify", "--allow-create", "--scope", "configuration",
         "--xml-file", str(cib.PATH),
@@ -134,69 +136,57 @@ def load(run: Run) -> None:
 
 def release(run: Run, clone: str) -> None:
     """Let a clone start that was born stopped."""
-    _change(run, "crm_resource", "--resource", clone, "--meta", "--delete-parameter", "target-role")
+    change(run, "crm_resource", "--resource", clone, "--meta", "--delete-parameter", "target-role")
 
 
 def clean_up(run: Run, resource: str) -> None:
     """Forget a resource's failures, so that it is tried again."""
-    _change(run, "crm_resource", "--cleanup", "--resource", resource)
+    change(run, "crm_resource", "--cleanup", "--resource", resource)
 
 
 def wait_for_nobody(run: Run) -> None:
     """Let this node be a cluster of its own until it stops, as `pcs quorum unblock` does."""
-    _change(run, "corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1")
+    change(run, "corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1")
 
 
 def promote_once(run: Run, node: str) -> None:
     """Have DRBD promoted on a node whose data may be old: DRBD then fences the peer, or refuses."""
     score = ("--promotion", cib.DRBD, "--lifetime", "reboot", "--update", "1")
-    _change(run, "crm_attribute", "--node", node, *score)
-
-
-def stand_by(run: Run, node: str) -> None:
-    """Have a node give up all its resources, until its cluster starts anew."""
-    _change(run, "crm_standby", "--node", node, "--lifetime", "reboot", "--update", "on")
-
-
-def stand_by_together(run: Run, nodes: Sequence[str]) -> None:
-    """stand_by() for all of them at one moment, so that nothing is moved from one to the other."""
-    for node in nodes:
-        value = ("--update-both", "on", "--delay", str(TOGETHER_S))
-        _change(run, "attrd_updater", "--node", node, "--name", "standby", *value)
-
-
-def ask_to_leave(run: Run, node: str) -> None:
-    """Let the other node know that a human wants both off."""
-    _change(run, "attrd_updater", "--node", node, "--name", ASKING, "--update", "yes")
-
-
-def ask_no_more(run: Run, node: str) -> None:
-    """Take ask_to_leave() back."""
-    _change(run, "attrd_updater", "--node", node, "--name", ASKING, "--delete")
-
-
-def mark_applying(run: Run, node: str, plan: str) -> None:
-    """Tell both nodes that this one is in the middle of a change to that plan, by its digest."""
-    _change(run, "crm_attribute", "--node", node, *APPLYING, "--update", plan)
-
-
-def unmark_applying(run: Run, node: str) -> None:
-    """Take that back; where no cluster runs, it is gone."""
-    argv = ["crm_attribute", "--node", node, *APPLYING, "--delete"]
-    run(argv, ok=(0, NOT_CONNECTED), timeout_s=CHANGE_TIMEOUT_S)
-
-
-def applying(run: Run, node: str) -> str:
-    """The digest of the plan that a node is in the middle of changing to, else "". Reads only."""
-    argv = ["crm_attribute", "--node", node, *APPLYING, "--query", "--quiet", "--default", "none"]
-    found = run(argv).stdout.strip()
-    return "" if found == "none" else found
+    change(run, "crm_attribute", "--node", node, *score)
 
 
 def fence(run: Run, node: str, timeout_s: int) -> None:
     """Cut a node's power and give it back, by the cluster's own devices and levels."""
     argv = ["stonith_admin", "--reboot", node, "--timeout", str(timeout_s)]
     run(argv, timeout_s=timeout_s + CHANGE_TIMEOUT_S)
+
+
+def extend(run: Run, additions: str) -> None:
+    """Put objects into the configuration that it does not have yet: all of them, or none."""
+    argv = ["cibadmin", "--modify", "--allow-create", "--scope", "configuration", "--xml-pipe"]
+    run(argv, stdin=additions, timeout_s=CHANGE_TIMEOUT_S)
+
+
+def forget(run: Run, xpath: str) -> None:
+    """Take out of the configuration what the XPath finds: all of it, or nothing."""
+    change(run, "cibadmin", "--delete-all", "--force", "--xpath", xpath)
+
+
+def stop(run: Run, resource: str) -> None:
+    """Have a resource stopped, and stay so."""
+    stopped = ("--set-parameter", "target-role", "--parameter-value", "Stopped")
+    change(run, "crm_resource", "--resource", resource, "--meta", *stopped)
+
+
+def move(run: Run, resource: str, node: str, most_s: int) -> None:
+    """Have a resource moved, by a constraint that ends by itself when settle() does not end it."""
+    where = ("--node", node, "--lifetime", f"PT{most_s}S")
+    change(run, "crm_resource", "--move", "--resource", resource, *where)
+
+
+def settle(run: Run, resource: str) -> None:
+    """Take away the constraint of move(), or of whoever moved it before."""
+    change(run, "crm_resource", "--clear", "--resource", resource)
 
 
 def start_units(run: Run) -> None:
@@ -228,7 +218,8 @@ def _unit_states(run: Run) -> list[str]:
     return run(["systemctl", "is-active", *CLUSTER], ok=(0, 3, 4)).stdout.split()
 
 
-def _change(run: Run, *argv: str) -> None:
+def change(run: Run, *argv: str) -> None:
+    """Run one of pacemaker's commands that changes something. Raises CommandError."""
     run(argv, timeout_s=CHANGE_TIMEOUT_S)
 
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Optional
 
 from firstboot.commands import Run
+from firstboot.render.hosts import on_bond
 from firstboot.render.libvirt import POOL, POOL_NAME
 
-VIRSH = ("virsh", "--quiet", "--connect", "qemu:///system")
+HERE = "qemu:///system"
+VIRSH = ("virsh", "--quiet", "--connect", HERE)
+ANSWER_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -51,3 +54,20 @@ def make_pool(run: Run, found: Optional[Pool]) -> None:
 def guests(run: Run) -> list[str]:
     """The names of the guests that run on this node."""
     return run([*VIRSH, "list", "--name"]).stdout.split()
+
+
+def there(node: str) -> str:
+    """libvirt on the other node, over the bond and TLS, as this node's own leaf."""
+    return f"qemu+tls://{on_bond(node)}/system"
+
+
+def listed(run: Run, uri: str = HERE) -> str:
+    """`virsh list --all` of a node. Raises CommandError when its libvirt does not answer."""
+    argv = ["virsh", "--quiet", "--connect", uri, "list", "--all"]
+    return run(argv, timeout_s=ANSWER_S).stdout
+
+
+def block_list(run: Run, name: str, uri: str = HERE) -> str:
+    """`virsh domblklist` of a domain; "" when it is gone by now."""
+    argv = ["virsh", "--quiet", "--connect", uri, "domblklist", name, "--details"]
+    return run(argv, ok=(0, 1), timeout_s=ANSWER_S).stdout

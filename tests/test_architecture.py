@@ -96,6 +96,16 @@ def test_planning_and_rendering_touch_nothing(source: Path) -> None:
     assert not {f.id for f in calls if isinstance(f, ast.Name)} & {"open", "exec", "eval", "print"}
 
 
+GUEST = [p for p in AGENT if p.parent.name == "guest" and p.stem not in {"cluster", "images"}]
+
+
+@pytest.mark.parametrize("source", GUEST, ids=name)
+def test_what_is_decided_of_guests_touches_nothing(source: Path) -> None:
+    tops = {module.partition(".")[0] for module in imports(source)}
+    assert not tops & {"os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "time"}
+    assert not {"firstboot.files", "firstboot.commands"} & imports(source)
+
+
 SERVE = [p for p in BUILDER if p.parent.name == "serve"]
 # What of the server may touch a file, the clock, the network; the rest decides or words.
 SERVE_EDGES = {"app", "changes", "dnsmasq", "menus", "run", "store", "webhook", "writer"}

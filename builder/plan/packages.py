@@ -61,12 +61,16 @@ _ALWAYS = (
             *("crm_standby", "stonith_admin", "pacemaker.service", "ocf:pacemaker:controld"),
         ),
     ),
-    # For people alone: the manual's way to run a guest.
+    # For people alone.
     Source("pcs", "", ("pcs",), "hypervisor"),
     Source("policycoreutils", "", ("restorecon",), "selinux"),
     Source("policycoreutils-python-utils", "", ("semanage",), "selinux"),
     Source("python3", "python3", ("python3",)),
-    Source("resource-agents", "resource-agents", ("ocf:heartbeat:Filesystem",)),
+    Source(
+        "resource-agents",
+        "resource-agents",
+        ("ocf:heartbeat:Filesystem", "ocf:heartbeat:VirtualDomain"),
+    ),
     Source("systemd", "", ("journalctl", "systemctl", "/usr/lib/systemd/systemd-sysctl")),
     Source("systemd-udev", "udev", ("udevadm",)),
     Source(
@@ -98,6 +102,8 @@ _GUESTS = (
         ("virtproxyd.socket", "virtproxyd-tls.socket", "virtproxyd.service"),
         "hypervisor",
     ),
+    Source("qemu-img", "", ("qemu-img",), "hypervisor"),
+    Source("virt-install", "", ("virt-install",), "hypervisor"),
 )
 
 # Debian's own DRBD 8.4 and all fence agents stand in.

@@ -71,6 +71,9 @@ def _properties(pair: Pair) -> ET.Element:
         # A node without quorum stops nothing: GFS2 could not be unmounted without the lock manager.
         "no-quorum-policy": "freeze",
         "stonith-timeout": _seconds(pair, 60),
+        # In a duel the node whose guests count for more (their priority) is cut off last. It has to
+        # be twice what a fence device waits by itself (pacemaker's manual).
+        "priority-fencing-delay": f"{2 * pair.cluster.fence_delay_s}s",
         "migration-limit": str(pair.guests.migrations),  # at a time, from or to one node
         # A node in bad health is the worse place, and no forbidden one: while both are in bad
         # health guests stay where they are, where "migrate-on-red" would stop them all.

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Callable, Optional
 
-from firstboot import drbd, latches, leaving, mount, pacemaker
+from firstboot import attributes, drbd, latches, leaving, mount, pacemaker
 from firstboot.commands import Run, run
 from firstboot.engine import Refused
 from firstboot.leaving import Plan
@@ -89,9 +89,9 @@ def leave(
             nodes = [node.name for node in identity.pair.nodes]
             meet(identity, wish, run, sleep)
             if identity.first:
-                pacemaker.stand_by_together(run, nodes)
+                attributes.stand_by_together(run, nodes)
         else:
-            pacemaker.stand_by(run, identity.node)
+            attributes.stand_by(run, identity.node)
         empty(run, nodes, sleep)
     stop_cluster(identity, root, run)
     say("restarting" if wish.reboot else "switching off")
@@ -119,14 +119,14 @@ def stop_cluster(identity: Identity, root: Path, run: Run) -> None:
 
 def meet(identity: Identity, wish: Wish, run: Run, sleep: Sleep) -> None:
     """Wait until the same was typed on the other node; what this one asked is taken back else."""
-    pacemaker.ask_to_leave(run, identity.node)
+    attributes.ask_to_leave(run, identity.node)
     met = False
     try:
         until(lambda: _unmet(identity, wish, pacemaker.status(run)), MOST_S, sleep)
         met = True
     finally:
         if not met:
-            pacemaker.ask_no_more(run, identity.node)
+            attributes.ask_no_more(run, identity.node)
 
 
 def _unmet(identity: Identity, wish: Wish, state: Optional[Cluster]) -> "list[str]":

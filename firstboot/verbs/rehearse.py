@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 
-from firstboot import files, latches, leaving, pacemaker
+from firstboot import attributes, files, latches, leaving, pacemaker
 from firstboot.commands import CommandError, Run, run
 from firstboot.engine import Refused
 from firstboot.exits import FAILED, OK, REFUSED
@@ -82,7 +82,7 @@ def prove(
     most_s = MOST_S * factor
     if missing := leaving.unfit(pacemaker.status(run), identity.pair):
         raise Refused(f"the pair is not whole: {'; '.join(missing)}", "ksnode why; crm_mon -1rf")
-    pacemaker.stand_by(run, peer)
+    attributes.stand_by(run, peer)
     until(lambda: leaving.left(pacemaker.status(run), [peer]), most_s, sleep)
     begin = _now()
     pacemaker.fence(run, peer, FENCED_S * factor)

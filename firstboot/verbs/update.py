@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Callable, Optional
 
-from firstboot import drbd, facts, latches, pacemaker, updating
+from firstboot import attributes, drbd, facts, latches, pacemaker, updating
 from firstboot.commands import CommandError, Run, run
 from firstboot.drbd import Status
 from firstboot.engine import Refused
@@ -68,7 +68,7 @@ def renew(identity: Identity, root: Path, run: Run, boot: str, sleep: Sleep) -> 
     run([*DNF, "--downloadonly", "upgrade"], timeout_s=PACKAGES_S)
     say(f"the packages are here; {identity.node} gives its guests to {identity.peer.name}")
     updating.save(root, Record(PACKAGES, boot))
-    pacemaker.stand_by(run, identity.node)
+    attributes.stand_by(run, identity.node)
     empty(run, [identity.node], sleep)
     try:
         stop_cluster(identity, root, run)

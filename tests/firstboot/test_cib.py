@@ -26,8 +26,8 @@ TIMEOUTS = " ".join(
 CLONE = "clone-max=2 clone-node-max=1 interleave=true target-role=Stopped"
 PCS = f"""
 property set stonith-enabled=true no-quorum-policy=freeze stonith-timeout=60s \
- migration-limit=2 node-health-strategy=progressive node-health-base=100000 \
- node-health-red=-10000
+ priority-fencing-delay=20s migration-limit=2 node-health-strategy=progressive \
+ node-health-base=100000 node-health-red=-10000
 resource defaults update resource-stickiness=100 failure-timeout=600s
 stonith create ks-fence-justinian-1 fence_ipmilan ip=10.0.1.1 username=ksfence \
  lanplus=1 privlvl=operator password_script={SCRIPT}justinian-1 pcmk_host_list=justinian \

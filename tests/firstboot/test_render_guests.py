@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from firstboot.node import Identity
-from firstboot.render import cib, ksm, libvirt
-from tests.firstboot.clusterlab import UP_TO_DATE, online, shut_down, simulate
-from tests.firstboot.conftest import a_pair, an_identity
+from firstboot.render import ksm, libvirt
+from tests.firstboot.conftest import an_identity
 
 # libvirt takes no notice of a key it does not know; its own grammars for augeas do.
 LENSES = {
@@ -21,7 +20,6 @@ LENSES = {
 }
 FILES = {file.path.name: file for file in libvirt.render(an_identity())}
 SERVICE = "Service=virtproxyd.service\n"
-HOWTO = Path(__file__).parents[2] / "docs/howto.md"
 KSMTUNED = Path("/usr/sbin/ksmtuned")
 
 
@@ -85,24 +83,6 @@ def test_systemd_takes_the_sockets_drop_in(tmp_path: Path) -> None:
     assert text.endswith("\nListenStream=\nListenStream=127.0.7.1:16514\nFreeBind=yes\n")
     assert not lay_socket(tmp_path / "good", text)
     assert "FreeBound" in lay_socket(tmp_path / "bad", text.replace("FreeBind", "FreeBound"))
-
-
-def test_the_manuals_guest_starts_after_the_mount_and_is_moved_not_stopped(tmp_path: Path) -> None:
-    _, up = simulate(online(cib.text(a_pair()), (UP_TO_DATE, UP_TO_DATE)), tmp_path)
-    file = tmp_path / "cib.xml"
-    file.write_text(up)
-    lines = re.findall(r"^    (pcs (?:.*\\\n)*.*\n)", HOWTO.read_text(), re.MULTILINE)
-    assert len(lines) == 3, lines
-    for line in lines:
-        done = program("sh", "-c", line.replace("pcs ", f"pcs -f {file} ", 1))
-        assert done.returncode == 0, line + done.stderr
-    assert not program("crm_verify", "-VV", "--xml-file", str(file)).stderr
-    actions, running = simulate(file.read_text(), tmp_path)
-    node = next(a.split()[-1] for a in actions if a.startswith("vm1 start on"))
-    actions, _ = simulate(shut_down(running, "1" if node == "justinian" else "2"), tmp_path)
-    moved = [index for index, action in enumerate(actions) if action.startswith("vm1 migrate_")]
-    assert len(moved) == 2, actions
-    assert max(moved) < actions.index(f"ks-vmdata stop on {node}"), actions
 
 
 def test_nothing_without_guests() -> None:

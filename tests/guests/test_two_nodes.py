@@ -13,12 +13,16 @@ import pytest
 
 from firstboot.commands import CommandError, Result
 from firstboot.engine import Refused
+from firstboot.guest.domain import complete
+from firstboot.guest.resource import Guest, additions
 from firstboot.rendezvous.store import Store
+from tests.firstboot.clusterlab import xml
+from tests.firstboot.conftest import an_identity
 from tests.guests.conftest import IMAGE, Two, give_leaves, make_ca, virsh
 from tests.guests.nodes import QEMU_ID, Node
 
 pytestmark = [pytest.mark.qemu, pytest.mark.usefixtures("no_guest")]
-HOWTO = Path(__file__).parents[2] / "docs/howto.md"
+PARAMETERS = ".//instance_attributes/nvpair"
 AGENT = "/usr/lib/ocf/resource.d/heartbeat/VirtualDomain"
 # What is not there, and a migration_host that is a name, as it should be.
 NOISE = "dnsmasq|ethtool|dmi|/dev/kvm|system bus|Cannot parse socket address '[a-z]+-bond'"
@@ -105,28 +109,49 @@ def test_the_pool_shows_the_images(two: Two, node: Node) -> None:
 
 
 def test_an_image_is_open_on_one_node_alone(two: Two) -> None:
-    xml = two.guest()
-    virsh(two.first, "create", xml)
+    place = two.guest()
+    virsh(two.first, "create", place)
     with pytest.raises(CommandError, match='Failed to get "write" lock'):
-        virsh(two.second, "create", xml)
+        virsh(two.second, "create", place)
     assert two.running() == ["justinian"]
 
 
 def test_its_lease_alone_would_do(two: Two) -> None:
-    xml = two.guest(TWO_WRITERS)
-    virsh(two.first, "create", xml)
+    place = two.guest(TWO_WRITERS)
+    virsh(two.first, "create", place)
     with pytest.raises(CommandError, match=rf"resource '{IMAGE}' is locked"):
-        virsh(two.second, "create", xml)
+        virsh(two.second, "create", place)
     virsh(two.first, "destroy", "vm1")
-    virsh(two.second, "create", xml)
+    virsh(two.second, "create", place)
+
+
+def test_a_guest_as_ksnode_writes_it_is_leased_whoever_starts_it(two: Two) -> None:
+    """By pacemaker's agent on one node, and then by it, virsh create and virsh start elsewhere."""
+    place = two.guest()
+    given = (two.images / "vm1.xml").read_text().replace(' cache="none" io="native"', "")
+    made = complete(given, "vm1", an_identity().pair, "")
+    assert made.completed
+    (two.images / "vm1.xml").write_text(made.text)
+    agent(two.first, "start", *resource())
+    for again in (
+        lambda: agent(two.second, "start", *resource()),
+        lambda: virsh(two.second, "create", place),
+        lambda: [virsh(two.second, "define", place), virsh(two.second, "start", "vm1")],
+    ):
+        with pytest.raises(CommandError, match="lock"):
+            again()
+    virsh(two.second, "undefine", "vm1")
+    assert two.running() == ["justinian"]
+    agent(two.first, "stop", *resource(), "OCF_RESKEY_CRM_meta_timeout=6000")
+    assert not two.running()
 
 
 def resource(*more: str) -> list[str]:
-    """The manual's own example, as pacemaker gives its parameters to the agent."""
-    command = re.search(r"pcs resource create vm1 .*?[^\\]\n", HOWTO.read_text(), re.DOTALL)
-    assert command
-    parameters = command[0].split(" op ", 1)[0].replace("\\\n", " ").split()[5:]
-    return [f"OCF_RESKEY_{parameter}" for parameter in (*parameters, *more)]
+    """What `ksnode guest add` puts into the CIB, as pacemaker gives it to the agent."""
+    given = xml(additions(an_identity().pair, Guest("vm1", "/srv/vmdata/vm1.xml")))
+    pairs = [f"{p.get('name')}={p.get('value')}" for p in given.iterfind(PARAMETERS)]
+    assert len(pairs) == 5
+    return [f"OCF_RESKEY_{parameter}" for parameter in (*pairs, *more)]
 
 
 def agent(node: Node, action: str, *settings: str) -> Result:

@@ -1,0 +1,1 @@
+"""Guests of the pair: their description, their images, their place in the cluster."""
