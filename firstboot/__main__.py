@@ -23,6 +23,7 @@ from firstboot.verbs import (
     looking,
     rehearse,
     reset,
+    resolve,
     startalone,
 )
 
@@ -39,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "start-alone": startalone.start_alone,
     "allow-rejoin": allowrejoin.allow_rejoin,
     "reset": reset.reset,
+    "resolve": resolve.resolve,
 }
 
 
@@ -77,6 +79,11 @@ def _parser() -> argparse.ArgumentParser:
     again = commands.add_parser("reset", help="start a failed first attempt over")
     again.add_argument("--node", help="this node's name, typed, so that no other is meant")
     again.add_argument("--cluster", help="the cluster's name too, once there is data to lose")
+    parted = commands.add_parser("resolve", help="after a split brain: both halves, and choose one")
+    parted.add_argument("--discard", metavar="NODE", help="whose changes go, for ever; its name")
+    parted.add_argument("--cluster", help="the cluster's name, typed, so that no other is meant")
+    parted.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parted.add_argument("--json", action="store_true", help="both halves as JSON")
     going_on = commands.add_parser("start-alone", help="go on while the other node is off")
     going_on.add_argument("peer", help="its name, typed by whoever has seen that it is off")
     proving = commands.add_parser("rehearse", help="cut the other node's power once, as a proof")

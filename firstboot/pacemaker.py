@@ -15,6 +15,7 @@ STATUS = ("crm_mon", "--one-shot", "--output-as=xml")
 MISSING = "is missing from the CIB"
 NOT_CONNECTED = 102  # crm_mon and cibadmin: no cluster runs here (CRM_EX_DISCONNECT)
 CHANGE_TIMEOUT_S = 60.0
+_PROMOTION = ("--resource", cib.DRBD_CLONE)
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,16 @@ def promote_once(run: Run, node: str) -> None:
     """Have DRBD promoted on a node whose data may be old: DRBD then fences the peer, or refuses."""
     score = ("--promotion", cib.DRBD, "--lifetime", "reboot", "--update", "1")
     _change(run, "crm_attribute", "--node", node, *score)
+
+
+def keep_unpromoted(run: Run, node: str) -> None:
+    """Have DRBD demoted, and not promoted, on a node, until let_promote(): crm_resource(8)."""
+    _change(run, "crm_resource", "--ban", "--promoted", *_PROMOTION, "--node", node)
+
+
+def let_promote(run: Run, node: str) -> None:
+    """Take keep_unpromoted() back; there need be none."""
+    _change(run, "crm_resource", "--clear", *_PROMOTION, "--node", node)
 
 
 def stand_by(run: Run, node: str) -> None:
