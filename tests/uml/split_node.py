@@ -43,7 +43,7 @@ def obey(order: Path) -> None:
 
 
 def main() -> None:
-    """The first boot makes a pair, as the agent does; later ones bring DRBD up, as pacemaker does."""
+    """At the first boot make a pair, as the agent does; later bring DRBD up, as pacemaker does."""
     identity = from_json(Path("/etc/ksbuild/node.json").read_text())
     context, _ = a_context(identity, ROOT)
     context.meeting.start()
