@@ -16,12 +16,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from firstboot import data, drbd, gfs2, mount, virsh
+from firstboot import data, drbd, gfs2, latches, mount, virsh
 from firstboot.commands import NOT_FOUND, CommandError, Run
 from firstboot.journal import STATE
 from firstboot.node import Identity
 from firstboot.rendezvous.credentials import PAIR
 from firstboot.rendezvous.session import NotMet
+from firstboot.splitbrain import telling
 from firstboot.splitbrain.half import Half, from_json, to_json
 from firstboot.steps import Context
 
@@ -66,6 +67,18 @@ def parted(run: Run) -> str:
         at = datetime.strptime(found[-1][1], "%Y-%m-%dT%H:%M:%S,%f%z")
         return _utc(at.timestamp())
     return ""
+
+
+def reasons(identity: Identity, root: Path, run: Run) -> "list[dict[str, str]]":
+    """What `ksnode why` has to name: a split brain of a complete node, or one half resolved."""
+    if not latches.is_set(root, latches.COMPLETE):
+        return []
+    try:
+        status = drbd.status(run, root, drbd9=identity.pair.has("drbd9"))
+    except (CommandError, OSError):
+        return []  # what is wrong with DRBD its step tells
+    at = parted(run) if status is not None and not status.connected else ""
+    return telling.reasons(identity, status, at, record(root))
 
 
 def record(root: Path) -> "dict[str, Any]":

@@ -1,8 +1,11 @@
 """Both halves side by side, for people and as JSON, and what may be typed. Pure."""
 
+from collections.abc import Mapping
 from typing import Any, Optional
 
+from firstboot.drbd import Status
 from firstboot.journal import SCHEMA
+from firstboot.node import Identity
 from firstboot.splitbrain.half import Half, to_json
 from firstboot.splitbrain.table import NONE, Relation, objection, relation, resync_kib
 
@@ -101,12 +104,28 @@ def _choice(losing: Half, keeping: Half, cluster: str) -> "dict[str, Any]":
     }
 
 
-def reason(status: str, parted: str, peer: str) -> "dict[str, str]":
-    """The split brain as `ksnode why` names it."""
+def reasons(
+    identity: Identity, status: Optional[Status], parted: str, begun: "Mapping[str, Any]"
+) -> "list[dict[str, str]]":
+    """For `ksnode why`: `begun` is what was typed here and is not done, `parted` as in a Half."""
+    peer, found = identity.peer.name, []
+    if status is not None and (status.stands_alone or parted):
+        what = "both nodes were written to apart" if parted else "what it found: dmesg | grep drbd"
+        seen = f"DRBD does not connect to {peer}: {what} ({status})"
+        found.append(_reason("split brain", parted or NOT_KNOWN, seen, "ksnode resolve"))
+    if begun:
+        loser = str(begun.get("discard"))
+        again = f"once more: {command(loser, identity.pair.name)}"
+        seen = f"the changes of {loser} were to go, and that has not ended"
+        found.append(_reason("not resolved", str(begun.get("at", NOT_KNOWN)), seen, again))
+    return found
+
+
+def _reason(event: str, since: str, seen: str, way_out: str) -> "dict[str, str]":
     return {
         "step": "replication",
-        "event": "split brain",
-        "since": parted or NOT_KNOWN,
-        "seen": f"DRBD gave {peer} up, for both were written to apart ({status})",
-        "next": "ksnode resolve",
+        "event": event,
+        "since": since,
+        "seen": seen,
+        "next": way_out,
     }
