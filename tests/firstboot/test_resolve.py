@@ -3,7 +3,6 @@
 import argparse
 import json
 import shlex
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +10,16 @@ from typing import Any, Callable, Optional
 
 import pytest
 
-from firstboot import latches
 from firstboot.commands import CommandError, Result
-from firstboot.drbd import dump_metadata
 from firstboot.journal import STATE
 from firstboot.node import Identity
-from firstboot.rendezvous.credentials import PAIR
 from firstboot.rendezvous.session import Meeting
 from firstboot.splitbrain import look
 from firstboot.splitbrain.half import Half
 from firstboot.splitbrain.table import Part
 from firstboot.steps import Context
 from firstboot.verbs import resolve as verb
-from tests.firstboot.conftest import ScriptedRun, Told, a_pair, an_identity
+from tests.firstboot.conftest import Told, a_pair, an_identity
 from tests.firstboot.test_splitbrain import half
 
 BAN = "crm_resource --ban --promoted --resource ks-drbd-clone --node justinian"
@@ -253,57 +249,3 @@ def test_a_dry_run_and_a_look_change_nothing(
     assert verb.resolve(identity, node.root, typed()) == 0
     assert "julius: does not tell" in capsys.readouterr().out
     assert not (node.root / look.RECORD).exists()
-
-
-def test_the_peer_tells_its_half_to_the_pair_alone(
-    roots: "dict[str, Path]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two meetings over TLS: asked by name, looked at once, and only in sessions of the pair."""
-    looked: list[str] = []
-
-    def one(identity: Identity, *_: object) -> Half:
-        looked.append(identity.node)
-        return half(identity.node, mounted=True)
-
-    monkeypatch.setattr(look, "look", one)
-    meetings = {}
-    for name in ("justinian", "julius"):
-        root = tmp_path / name
-        shutil.copytree(roots[name] / "etc/ksbuild/introduction", root / "etc/ksbuild/pair")
-        shutil.copytree(roots[name] / "etc/ksbuild/introduction", root / "etc/ksbuild/introduction")
-        identity = an_identity(name)
-        meetings[name] = Meeting(identity, root, f"boot-{name}", port=18447)
-        teller = look.Teller(identity, root, ScriptedRun())
-        meetings[name].admit(teller.answer)
-        assert teller.answer("introduction", {look.TOPIC: {"asks": "x"}}) == {}
-        assert teller.answer(PAIR, {look.TOPIC: "x"}) == {}
-    me = an_identity("justinian")
-    context = Context(me, tmp_path / "justinian", ScriptedRun(), Told(), meetings["justinian"])
-    assert look.ask(context) is None, "nobody answers yet"
-    meetings["julius"].start()
-    try:
-        assert look.ask(context) == half("julius", mounted=True)
-        assert look.ask(context) == half("julius", mounted=True)
-    finally:
-        meetings["julius"].stop()
-    assert looked == ["julius", "julius"]
-
-
-def test_metadata_is_copied_in_either_dialect(tmp_path: Path) -> None:
-    run = ScriptedRun()
-    for version, drbd9 in (("v09", True), ("v08", False)):
-        run.expect(f"drbdmeta --force 0 {version} {tmp_path} internal dump-md", "x")
-        assert dump_metadata(run, tmp_path, drbd9=drbd9) == "x"
-    run.assert_finished()
-
-
-def test_only_a_complete_node_names_it(identity: Identity, node: Node) -> None:
-    run = ScriptedRun()
-    assert look.reasons(identity, node.root, run) == []
-    latches.set_once(node.root, latches.COMPLETE, "")
-    run.expect("dmesg --time-format iso", "", 127)
-    (reason,) = look.reasons(identity, node.root, run)
-    assert (reason["event"], reason["next"]) == ("split brain", "ksnode resolve")
-    node.be(DONE)
-    assert look.reasons(identity, node.root, run) == []
-    run.assert_finished()

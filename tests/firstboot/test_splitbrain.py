@@ -99,7 +99,7 @@ def test_the_losing_node_goes_first() -> None:
 
 
 # What a half may not be for its changes to go, and for it to be kept; each alone is a bar.
-BARS_LOSING = {
+BARS_LOSING: "dict[str, dict[str, Any]]" = {
     "vmdata is not up on": {"up": False},
     "guests run on": {"guests": ("web",)},
     "whether guests run": {"guests": None},
@@ -107,7 +107,8 @@ BARS_LOSING = {
     "would go is Primary": {"role": "Primary"},
     "disk is Diskless": {"disk": "Diskless"},
 }
-BARS_KEEPING = {
+NO_BAR: "list[dict[str, Any]]" = [{}]
+BARS_KEEPING: "dict[str, dict[str, Any]]" = {
     "is not up": {"up": False},
     "would be kept, is Inconsistent": {"disk": "Inconsistent"},
     "would be kept, is Outdated": {"disk": "Outdated"},
@@ -137,7 +138,7 @@ def test_every_bar_holds_on_both_nodes_whatever_else_is_so(here: str, loser: str
     ]
     seen = 0
     for bar_l, bar_k in itertools.product(
-        ({}, *BARS_LOSING.values()), ({}, *BARS_KEEPING.values())
+        NO_BAR + list(BARS_LOSING.values()), NO_BAR + list(BARS_KEEPING.values())
     ):
         for more_l, more_k in itertools.product(harmless_losing, harmless_keeping):
             losing = half(loser, gives_way=True, **{**more_l, **bar_l})
@@ -177,7 +178,7 @@ def test_only_a_split_brain_is_resolved() -> None:
         done, told = part(MINE, half("julius", generations=generations), "justinian")
         assert done is None
         assert evidence in told
-    waiting = {"connection": "WFConnection"}
+    waiting: dict[str, Any] = {"connection": "WFConnection"}
     done, told = part(half(**waiting), half("julius", **waiting), "justinian")
     assert done is None
     assert "have not met" in told
@@ -210,6 +211,7 @@ def test_what_the_peer_tells_is_checked() -> None:
     unknown = half("julius", guests=None)
     assert from_json(json.loads(json.dumps(to_json(unknown))), "julius") == unknown
     assert from_json(told, "justinian") is None
+    bad: Any
     for bad in (
         None,
         [],
