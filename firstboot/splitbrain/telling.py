@@ -112,7 +112,8 @@ def reasons(
     if status is not None and (status.stands_alone or parted):
         what = "both nodes were written to apart" if parted else "what it found: dmesg | grep drbd"
         seen = f"DRBD does not connect to {peer}: {what} ({status})"
-        found.append(_reason("split brain", parted or NOT_KNOWN, seen, "ksnode resolve"))
+        event = "split brain" if parted else "stands alone"
+        found.append(_reason(event, parted or NOT_KNOWN, seen, "ksnode resolve"))
     if begun:
         loser = str(begun.get("discard"))
         again = f"once more: {command(loser, identity.pair.name)}"

@@ -79,7 +79,7 @@ def test_only_a_complete_node_names_it(root: Path) -> None:
     latches.set_once(root, latches.COMPLETE, "")
     run.expect("dmesg --time-format iso", "", 127)
     (reason,) = look.reasons(identity, root, run)
-    assert (reason["event"], reason["next"]) == ("split brain", "ksnode resolve")
+    assert (reason["event"], reason["next"]) == ("stands alone", "ksnode resolve")
     lay_drbd(root, "Connected ro:Secondary/Primary ds:UpToDate/UpToDate C r-----")
     assert look.reasons(identity, root, run) == []
     run.assert_finished()

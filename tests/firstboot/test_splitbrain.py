@@ -269,9 +269,10 @@ def test_why_names_it() -> None:
     waiting = replace(alone, replication="WFConnection")
     (reason,) = telling.reasons(identity, alone, "2026-01-02T03:04:05Z", {})
     assert (reason["since"], reason["next"]) == ("2026-01-02T03:04:05Z", "ksnode resolve")
+    assert reason["event"] == "split brain"
     assert "both nodes were written to apart (StandAlone, Primary" in reason["seen"]
     (unseen,) = telling.reasons(identity, alone, "", {})
-    assert unseen["since"] == "not known"
+    assert (unseen["event"], unseen["since"]) == ("stands alone", "not known")
     assert telling.reasons(identity, waiting, "", {}) == []
     assert len(telling.reasons(identity, waiting, "2026-01-02T03:04:05Z", {})) == 1
     assert telling.reasons(identity, None, "", {}) == []

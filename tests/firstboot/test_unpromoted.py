@@ -1,4 +1,4 @@
-"""While a half of a split brain gives way: real crm_resource on a CIB file, and what pacemaker does.
+"""While half of a split brain gives way: real crm_resource on a CIB file, and pacemaker's answer.
 
 DRBD goes on running there, unpromoted and unmounted, and pacemaker does nothing else to it.
 """
