@@ -87,9 +87,7 @@ def go(context: Context, part: table.Part, *, sleep: Callable[[float], None] = t
     if part is table.Part.GIVE_WAY:
         _give_way(context)
     elif part is table.Part.KEEP:
-        status = _status(context)
-        if status is not None and status.stands_alone:
-            drbd.connect(context.run)
+        _keep(context)
     _until_in_sync(context, sleep)
     _finish(context)
     print("ksnode: both nodes have the same data, all of it")
@@ -128,6 +126,18 @@ def _give_way(context: Context) -> None:
         f" {telling.command(identity.node, identity.pair.name)}",
         flush=True,
     )
+
+
+def _keep(context: Context) -> None:
+    """Connect; a human who had typed here before that this half goes has thought better of it."""
+    status = _status(context)
+    if look.record(context.root):
+        if status is not None and not status.stands_alone:
+            drbd.disconnect(context.run)
+        _finish(context)
+        status = _status(context)
+    if status is not None and status.stands_alone:
+        drbd.connect(context.run)
 
 
 def _record(context: Context) -> None:

@@ -171,6 +171,16 @@ def test_the_node_that_keeps_connects_and_waits(identity: Identity, node: Node) 
     assert node.changes == ["drbdadm connect vmdata"], "it waits for the peer already"
 
 
+def test_a_half_that_was_to_go_may_be_kept_after_all(identity: Identity, node: Node) -> None:
+    context = context_of(identity, node)
+    with pytest.raises(verb.NotYet):
+        verb.go(context, Part.GIVE_WAY, sleep=resolving(node))
+    begun = len(node.ran)
+    verb.go(context, Part.KEEP, sleep=resolving(node, DONE))
+    assert node.changes[begun:] == ["drbdadm disconnect vmdata", CLEAR, "drbdadm connect vmdata"]
+    assert not (node.root / look.RECORD).exists()
+
+
 @pytest.mark.parametrize("part", [Part.WAIT, Part.DONE])
 def test_only_waiting(identity: Identity, node: Node, part: Part) -> None:
     node.be(MET)
