@@ -102,10 +102,18 @@ class Split:
                 self.on(number, LEAVE)
         for number in (0, 1):
             self.on(number, "drbdadm connect vmdata")
+        self.met()
+
+    def met(self) -> None:
+        """DRBD has seen that both wrote."""
         until = time.monotonic() + ANSWER_S
         while "StandAlone" not in self.on(0, "cat /proc/drbd") + self.on(1, "cat /proc/drbd"):
             assert time.monotonic() < until
             time.sleep(1)
+
+    def gives_way(self, number: int) -> bool:
+        """What was typed there is on its disk."""
+        return (self.pair.nodes[number].folder / "var/lib/ksbuild/resolve.json").exists()
 
     def shown(self, number: int) -> Any:
         return json.loads(self.on(number, f"{KSNODE} resolve --json"))
@@ -151,7 +159,7 @@ def test_the_mounted_half_stays_and_goes_on_meanwhile(split: Split) -> None:
     assert not list(split.pair.nodes[1].folder.glob("var/lib/ksbuild/metadata-*"))
     losing = split.begin(1, resolve)
     until = time.monotonic() + ANSWER_S
-    while not (split.pair.nodes[1].folder / "var/lib/ksbuild/resolve.json").exists():
+    while not split.gives_way(1):
         assert time.monotonic() < until
         time.sleep(0.3)
     split.write(0, "meanwhile", 30)
@@ -169,7 +177,7 @@ def test_the_mounted_half_stays_and_goes_on_meanwhile(split: Split) -> None:
     (copy,) = split.pair.nodes[1].folder.glob("var/lib/ksbuild/metadata-*")
     assert copy.stat().st_mode & 0o777 == 0o600
     assert "uuid {" in copy.read_text()
-    assert not (split.pair.nodes[1].folder / "var/lib/ksbuild/resolve.json").exists()
+    assert not split.gives_way(1)
 
 
 def test_the_other_way_through_power_cuts(split: Split) -> None:
@@ -180,13 +188,16 @@ def test_the_other_way_through_power_cuts(split: Split) -> None:
     resolve = f"{KSNODE} resolve --discard justinian --cluster lab"
     split.begin(0, resolve)
     until = time.monotonic() + ANSWER_S
-    while "WFConnection" not in split.on(0, "cat /proc/drbd"):
+    while not split.gives_way(0):
         assert time.monotonic() < until
-        time.sleep(0.5)
+        time.sleep(0.1)
     for machine in split.machines:
         machine.power_cut()
     split.machines = [split.boot(0), split.boot(1)]
     split.ready(0, 1)
+    split.met()
+    assert split.gives_way(0)
+    assert "not resolved" in split.on(0, f"{KSNODE} why")
     keep(split, "rebooted")
     losing = split.begin(0, resolve)
     until = time.monotonic() + ANSWER_S
