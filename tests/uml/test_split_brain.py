@@ -36,6 +36,8 @@ class Split:
         for node in pair.nodes:
             ksbuild = node.folder / "etc/ksbuild"
             shutil.copytree(ksbuild / "introduction", ksbuild / "pair")
+            said = {"schema": 1, "node": node.identity.node, "steps": {}}
+            (node.folder / "var/lib/ksbuild/status.json").write_text(json.dumps(said))
         self.machines = [self.boot(0), self.boot(1)]
         self.ready(0, 1)
 
@@ -149,7 +151,9 @@ def test_the_mounted_half_stays_and_goes_on_meanwhile(split: Split) -> None:
         assert all(side["written_kib"] > 0 and side["last_write"] for side in by_name.values())
         assert any(side["parted"] for side in by_name.values())
         assert (by_name["justinian"]["mounted"], by_name["julius"]["mounted"]) == (True, False)
-    assert "split brain" in split.on(0, f"{KSNODE} resolve")
+    assert "lose for ever" in split.on(0, f"{KSNODE} resolve")
+    whys = [split.on(number, f"{KSNODE} why") for number in (0, 1)]
+    assert any("replication: split brain since 20" in why for why in whys)
     assert "mounted on justinian" in split.refused(0, "resolve --discard justinian --cluster lab")
     assert "lost for ever" in split.refused(1, "resolve --discard julius")
     assert "typed on julius" in split.refused(0, "resolve --discard julius --cluster lab")
