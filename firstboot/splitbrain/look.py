@@ -33,7 +33,7 @@ RECORD = STATE / "resolve.json"  # what a human typed here, until it is done
 PATIENCE_S, ASK_AGAIN_S = 60.0, 0.5
 DMESG = ("dmesg", "--time-format", "iso")
 # What DRBD says when it finds that both wrote, and when they are one again, in either dialect.
-_PARTED = re.compile(r"^(\S+) .*\bdrbd.*Split-Brain detected", re.MULTILINE)
+_PARTED = re.compile(r"^(\S+) .*\bdrbd.*Split-Brain detected.*dropping connection", re.MULTILINE)
 _MET = re.compile(r"^(\S+) .*\bdrbd.*-> (?:SyncSource|SyncTarget)", re.MULTILINE)
 
 
