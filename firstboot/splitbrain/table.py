@@ -122,6 +122,11 @@ def _no_split(losing: Half, keeping: Half) -> Optional[Refused]:
             "the two halves have no generation in common: DRBD does not merge two lives",
             "docs: 'generations of data that are not related'",
         )
+    if found is Relation.UNKNOWN:
+        return Refused(
+            "of which generations the two halves are is not known",
+            f"on both: drbdadm get-gi {RESOURCE}",
+        )
     if found is not Relation.SPLIT:
         return Refused(
             f"this is no split brain: {losing.node}'s data is {found.value}", "drbdadm status"

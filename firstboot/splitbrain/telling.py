@@ -57,7 +57,7 @@ def _half(half: Half) -> "list[str]":
         f"{half.node}: {half.connection}, {half.role}, {half.disk}",
         f"  split brain  {f'found {half.parted}' if half.parted else 'not in the kernel log'}",
         f"  generation   {_generations(half)}",
-        f"  last write   {half.last_write or NOT_KNOWN}, as the journals of the file system tell",
+        f"  last write   {half.last_write or NOT_KNOWN} (by the journals of the file system)",
         f"  difference   {half.written_kib} KiB were written here that the other does not have",
         f"  file system  {'mounted' if half.mounted else 'not mounted'}; guests here: {guests}",
     ]
