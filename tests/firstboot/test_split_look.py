@@ -13,13 +13,14 @@ from firstboot.rendezvous.credentials import PAIR
 from firstboot.rendezvous.session import Meeting
 from firstboot.splitbrain import look
 from firstboot.splitbrain.half import Half
-from firstboot.splitbrain.table import Relation, relation
+from firstboot.splitbrain.table import Relation, objection, relation, resync_kib
 from firstboot.steps import Context
 from tests.firstboot.conftest import ScriptedRun, Told, an_identity
 from tests.firstboot.test_cluster_steps import MOUNTED
 from tests.firstboot.test_splitbrain import half
 
 RECORDED = Path(__file__).parent / "recorded"
+WORDS = ("proc-drbd", "get-gi", "dmesg")
 
 ALONE = "StandAlone ro:Secondary/Unknown ds:UpToDate/DUnknown r-----"
 
@@ -170,3 +171,19 @@ def test_only_a_complete_node_names_it(root: Path) -> None:
     lay_drbd(root, "Connected ro:Secondary/Primary ds:UpToDate/UpToDate C r-----")
     assert look.reasons(identity, root, run) == []
     run.assert_finished()
+
+
+def test_a_real_split_brain_as_both_machines_saw_it(root: Path) -> None:
+    def seen(name: str) -> Half:
+        said = {w: (RECORDED / f"{w}-8.4.11-split-{name}").read_text() for w in WORDS}
+        (root / "proc/drbd").write_text(said["proc-drbd"])
+        run = ScriptedRun().expect("drbdadm get-gi vmdata", said["get-gi"])
+        run.expect("dmesg --time-format iso", said["dmesg"])
+        return look.look(an_identity(name, "debian12-lab"), root, run)
+
+    mine, theirs = seen("justinian"), seen("julius")
+    assert (mine.role, theirs.role) == ("Primary", "Secondary")
+    assert relation(mine, theirs) is Relation.SPLIT
+    assert resync_kib(mine, theirs) == mine.written_kib + theirs.written_kib > 0
+    assert mine.parted or theirs.parted
+    assert objection(theirs, mine) is None
