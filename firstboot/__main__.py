@@ -26,6 +26,7 @@ from firstboot.verbs import (
     poweroff,
     rehearse,
     reset,
+    resolve,
     startalone,
     update,
 )
@@ -48,6 +49,7 @@ VERBS: dict[str, Verb] = {
     "allow-rejoin": allowrejoin.allow_rejoin,
     "apply": apply.apply,
     "reset": reset.reset,
+    "resolve": resolve.resolve,
 }
 
 

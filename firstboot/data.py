@@ -7,13 +7,12 @@ import contextlib
 import json
 import os
 import random
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-from firstboot import latches
+from firstboot import drbd, latches
 from firstboot.commands import CommandError
 from firstboot.journal import STATE
 from firstboot.node import FILE_SYSTEM, RESOURCE, Identity, Pair, partition_uuid
@@ -83,15 +82,8 @@ def parse_signatures(wipefs_json: str) -> tuple[Signature, ...]:
 
 
 def parse_generation(get_gi: str) -> Generation:
-    """`get-gi` of drbdmeta or drbdsetup -> the UUIDs before the flags. Raises ValueError.
-
-    Current, bitmap and two of history, then flags, colon-separated in both dialects
-    (dt_print_uuids, dt_print_v9_uuids). The lowest bit tells a Primary and is no part of the UUID.
-    """
-    found = re.search(r"^((?:[0-9A-Fa-f]{16}:){4})\d", get_gi, re.MULTILINE)
-    if not found:
-        raise ValueError(f"no generation identifiers: {get_gi[:200]!r}")
-    values = [int(word, 16) & ~1 for word in found[1].rstrip(":").split(":")]
+    """`get-gi` of drbdmeta or drbdsetup -> the generations. Raises ValueError."""
+    values = drbd.generations(get_gi)
     if values[0] == JUST_CREATED:
         return Generation(True, ())
     return Generation(False, tuple(f"{n:016x}" for n in values if n not in (0, JUST_CREATED)))
@@ -187,7 +179,7 @@ def _attached(context: Context, started: Optional[str], data_exists: bool) -> Si
     if started is None and not data_exists:
         seen = f"{where} was brought up by somebody else"
         return Side(Content.UNKNOWN, seen)
-    generation = parse_generation(context.run(["drbdadm", "get-gi", RESOURCE]).stdout)
+    generation = parse_generation(drbd.get_gi(context.run))
     found = Found(where, (), generation, wiped=False, zero=True)
     return _replicated(found, generation, False, started, data_exists)
 

@@ -15,7 +15,9 @@ from firstboot.seed import SeedPermit
 
 METADATA_TIMEOUT_S = 600.0  # the bitmap of 10 TiB is 320 MiB to write
 PRIMARY, SECONDARY = "Primary", "Secondary"
-UP_TO_DATE, INCONSISTENT = "UpToDate", "Inconsistent"
+UP_TO_DATE, CONSISTENT, OUTDATED, INCONSISTENT = (
+    *("UpToDate", "Consistent", "Outdated", "Inconsistent"),
+)
 # drbd-8.4's one state of a connection counts as connected from here on (enum drbd_conns).
 OLD_UNCONNECTED = {
     *("StandAlone", "Disconnecting", "Unconnected", "Timeout", "BrokenPipe", "NetworkFailure"),
@@ -28,7 +30,8 @@ class Status:
     """The resource: roles and disk states in DRBD's words, this node's and the peer's.
 
     `replication` is DRBD 9's replication state, or 8.4's connection state. `percent` and `eta_s`
-    (seconds) are those of a running sync, None while there is none.
+    (seconds) are those of a running sync, None while there is none. `out_of_sync_kib` is what this
+    node's bitmap holds against the peer.
     """
 
     connected: bool
@@ -39,6 +42,7 @@ class Status:
     peer_disk: str
     percent: Optional[float] = None
     eta_s: Optional[int] = None
+    out_of_sync_kib: int = 0
 
     @property
     def in_sync(self) -> bool:
@@ -99,6 +103,7 @@ def parse_proc(text: str) -> Optional[Status]:
     percent = re.search(r"sync'ed: *([0-9.]+)%", found["rest"])
     finish = re.search(r"finish: (\d+):(\d\d):(\d\d)", found["rest"])
     hours, minutes, seconds = (int(n) for n in finish.groups()) if finish else (0, 0, 0)
+    behind = re.search(r" oos:(\d+)", found["rest"])
     role, peer_role, disk, peer_disk = states.groups()
     return Status(
         connected=found[1] not in OLD_UNCONNECTED,
@@ -109,6 +114,7 @@ def parse_proc(text: str) -> Optional[Status]:
         peer_disk=peer_disk,
         percent=float(percent[1]) if percent else None,
         eta_s=hours * 3600 + minutes * 60 + seconds if finish else None,
+        out_of_sync_kib=int(behind[1]) if behind else 0,
     )
 
 
@@ -138,6 +144,7 @@ def parse_json(text: str) -> Optional[Status]:
         eta_s=int(peer["estimated-seconds-to-finish"])
         if syncing and "estimated-seconds-to-finish" in peer
         else None,
+        out_of_sync_kib=int(peer.get("out-of-sync", 0)),
     )
 
 
@@ -161,13 +168,53 @@ def create_metadata(run: Run) -> None:
 
 
 def bring_up(run: Run) -> None:
-    """Attach and connect what is not; what runs as configured is left alone.
+    """Attach and connect what is not; what runs as configured is left alone."""
+    _connecting(run, "adjust")
 
-    drbdadm quotes the command that failed, with the shared secret in it: that is taken out of the
-    CommandError raised here.
+
+def connect(run: Run, *, discard_my_data: bool = False) -> None:
+    """Look for the peer again, giving up what was written here apart from it, or not."""
+    _connecting(run, "connect", *(["--discard-my-data"] if discard_my_data else []))
+
+
+def disconnect(run: Run) -> None:
+    """Stand alone. Doing so twice is doing so once."""
+    run(["drbdadm", "disconnect", RESOURCE])
+
+
+def dump_metadata(run: Run, partition: Path, *, drbd9: bool) -> str:
+    """The partition's metadata as text: generations, bitmap, activity log (drbdmeta(8)).
+
+    The kernel has it in use, so it is read with --force, which writes nothing.
+    """
+    version = "v09" if drbd9 else "v08"
+    argv = ["drbdmeta", "--force", "0", version, str(partition), "internal", "dump-md"]
+    return run(argv, timeout_s=METADATA_TIMEOUT_S).stdout
+
+
+def generations(get_gi: str) -> "tuple[int, ...]":
+    """`get-gi` of drbdmeta, drbdadm or drbdsetup -> the UUIDs before the flags. ValueError.
+
+    Current, bitmap and two of history, then flags, colon-separated in both dialects
+    (dt_print_uuids, dt_print_v9_uuids). The lowest bit tells a Primary and is no part of the UUID.
+    """
+    found = re.search(r"^((?:[0-9A-Fa-f]{16}:){4})\d", get_gi, re.MULTILINE)
+    if not found:
+        raise ValueError(f"no generation identifiers: {get_gi[:200]!r}")
+    return tuple(int(word, 16) & ~1 for word in found[1].rstrip(":").split(":"))
+
+
+def get_gi(run: Run) -> str:
+    """The generation identifiers of the resource that runs, as drbdadm prints them."""
+    return run(["drbdadm", "get-gi", RESOURCE]).stdout
+
+
+def _connecting(run: Run, *words: str) -> None:
+    """drbdadm quotes the command that failed, with the shared secret in it: that is taken out of
+    the CommandError raised here.
     """
     try:
-        run(["drbdadm", "adjust", RESOURCE])
+        run(["drbdadm", *words, RESOURCE])
     except CommandError as error:
         text = re.sub(r"(shared-secret[= ])\S+", r"\1...", error.result.stderr)
         raise CommandError(replace(error.result, stderr=text)) from None

@@ -16,6 +16,7 @@ MISSING = "is missing from the CIB"
 ASKING = "ks-poweroff"  # a node attribute that goes with the node's cluster
 NOT_CONNECTED = 102  # crm_mon and cibadmin: no cluster runs here (CRM_EX_DISCONNECT)
 CHANGE_TIMEOUT_S = 60.0
+_PROMOTION = ("--resource", cib.DRBD_CLONE)
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,16 @@ def promote_once(run: Run, node: str) -> None:
     """Have DRBD promoted on a node whose data may be old: DRBD then fences the peer, or refuses."""
     score = ("--promotion", cib.DRBD, "--lifetime", "reboot", "--update", "1")
     change(run, "crm_attribute", "--node", node, *score)
+
+
+def keep_unpromoted(run: Run, node: str) -> None:
+    """Have DRBD demoted, and not promoted, on a node, until let_promote(): crm_resource(8)."""
+    change(run, "crm_resource", "--ban", "--promoted", *_PROMOTION, "--node", node)
+
+
+def let_promote(run: Run, node: str) -> None:
+    """Take keep_unpromoted() back; there need be none."""
+    change(run, "crm_resource", "--clear", *_PROMOTION, "--node", node)
 
 
 def fence(run: Run, node: str, timeout_s: int) -> None:

@@ -22,6 +22,7 @@ from firstboot.node import Identity, from_json, plan_digest
 from firstboot.rendezvous.admission import Admission
 from firstboot.rendezvous.session import Meeting
 from firstboot.sequence import steps
+from firstboot.splitbrain.look import Teller
 from firstboot.steps import Context, cabling
 from firstboot.steps.meet import Rendezvous, arrive
 from firstboot.steps.verification import SUMMARY
@@ -85,8 +86,12 @@ def a_context(identity: Identity, root: Path) -> tuple[Context, Journal]:
     journal = Journal(root, identity, boot_id)
     meeting = Meeting(identity, root, boot_id)
     context = Context(identity, root, run, journal, meeting)
-    admission, voucher = Admission(identity, root, run), Voucher(context)
-    meeting.admit(lambda kind, told: {**admission.answer(kind, told), **voucher.answer(kind, told)})
+    answering = (Admission(identity, root, run), Voucher(context), Teller(identity, root, run))
+    meeting.admit(
+        lambda kind, told: {
+            topic: said for one in answering for topic, said in one.answer(kind, told).items()
+        }
+    )
     return context, journal
 
 

@@ -12,6 +12,7 @@ from firstboot.commands import CommandError, run
 from firstboot.exits import CRITICAL, FAILED, OK, UNKNOWN, WARNING
 from firstboot.journal import SCHEMA, STATE, now
 from firstboot.node import Identity
+from firstboot.splitbrain import look as split
 from firstboot.verbs import checking
 from firstboot.verification import oddities, state
 
@@ -45,6 +46,7 @@ def why(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
         return _nothing_said()
     found = [_reason(name, step) for name, step in said["steps"].items() if _is_bad(step)]
     found += [_reason("verification", step) for step in _odd(identity, root)]
+    found += split.reasons(identity, root, run)
     if arguments.json:
         said = {"schema": SCHEMA, "node": identity.node, "reasons": found}
         print(json.dumps(said, indent=2, sort_keys=True))

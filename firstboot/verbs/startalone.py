@@ -19,7 +19,6 @@ from firstboot.verbs.gate import answering
 
 POLL_S = 3.0
 MOST_S = 180.0  # for each part, multiplied by the pair's timeout_factor
-CONSISTENT = "Consistent"  # DRBD: whole, but whether the peer's is newer is not known
 
 
 class NotYet(Exception):
@@ -106,11 +105,11 @@ def _promoted(identity: Identity, root: Path, run: Run) -> list[str]:
         return [f"{cib.DRBD} is not started", *(state.failures if state else ())]
     status = drbd.status(run, root, drbd9=identity.pair.has("drbd9"))
     disk = "not there" if status is None else status.disk
-    if disk == CONSISTENT:
+    if disk == drbd.CONSISTENT:
         # ocf:linbit:drbd does not offer itself then (adjust_master_score). Asked to, DRBD calls its
         # fence-peer handler, and is Primary only once the peer is known to be fenced or outdated.
         pacemaker.promote_once(run, identity.node)
-    elif disk not in (CONSISTENT, drbd.UP_TO_DATE):
+    elif disk not in (drbd.CONSISTENT, drbd.UP_TO_DATE):
         raise Refused(
             f"this node's data is {disk}: {identity.peer.name} has newer, which would be lost",
             f"start {identity.peer.name}, or bring its disk here",

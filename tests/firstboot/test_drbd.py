@@ -25,12 +25,18 @@ def proc(name: str) -> Optional[Status]:
 def test_8_4_as_it_was_recorded() -> None:
     connecting = proc("connecting")
     assert connecting == Status(
-        False, "WFConnection", "Secondary", "Unknown", "Inconsistent", "DUnknown"
+        False,
+        "WFConnection",
+        "Secondary",
+        "Unknown",
+        "Inconsistent",
+        "DUnknown",
+        out_of_sync_kib=194516,
     )
     assert str(connecting) == "WFConnection, Secondary/Unknown, Inconsistent/DUnknown"
     source = proc("source")
     assert source == Status(
-        True, "SyncSource", "Secondary", "Secondary", "UpToDate", "Inconsistent", 2.1, 242
+        True, "SyncSource", "Secondary", "Secondary", "UpToDate", "Inconsistent", 2.1, 242, 194104
     )
     assert str(source).endswith("UpToDate/Inconsistent, 2.1% done, 4 min 02 s to go")
     target = proc("target")
@@ -71,7 +77,15 @@ def test_9_as_assumed() -> None:
     text = (RECORDED / "assumed-drbdsetup-status-9.json").read_text()
     status = drbd.parse_json(text)
     assert status == Status(
-        True, "SyncSource", "Secondary", "Secondary", "UpToDate", "Inconsistent", 0.44, 4087
+        True,
+        "SyncSource",
+        "Secondary",
+        "Secondary",
+        "UpToDate",
+        "Inconsistent",
+        0.44,
+        4087,
+        957330440,
     )
     assert str(status).endswith("0.4% done, 1 h 08 min to go")
     raw = json.loads(text)

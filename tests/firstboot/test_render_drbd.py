@@ -91,6 +91,13 @@ def test_drbdadm_would_bring_it_up(tmp_path: Path, node: str, platform: str) -> 
         ("new-current-uuid --force-resync vmdata/0", "new-current-uuid 0 --force-resync", ""),
         ("primary --force vmdata", "primary vmdata --force", "drbdsetup-84 primary 0 --force"),
         ("get-gi vmdata", "get-gi vmdata 1 0", "get-gi 0"),
+        ("disconnect vmdata", "drbdsetup disconnect vmdata 1", "drbdsetup-84 disconnect ipv4:"),
+        ("secondary vmdata", "drbdsetup secondary vmdata", "drbdsetup-84 secondary 0"),
+        (
+            "connect --discard-my-data vmdata",
+            "drbdsetup connect vmdata 1 --discard-my-data",
+            "--max-epoch-size=8000 --discard-my-data",
+        ),
     ],
 )
 def test_the_commands_of_the_steps_exist(

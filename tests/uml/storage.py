@@ -33,7 +33,7 @@ mkdir /mnt/checkout && mount -t hostfs none /mnt/checkout -o {checkout},ro
 /lib/systemd/systemd-udevd --daemon && udevadm trigger && udevadm settle
 hostname $NODE; ip link set lo up; ip address add $ADDRESS dev vec0; ip link set vec0 up
 cd /mnt/checkout && PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=/mnt/checkout \\
-  python3 tests/uml/storage_node.py $NODE $ADDRESS 2>&1
+  python3 ${{PROGRAM:-tests/uml/storage_node.py}} $NODE $ADDRESS 2>&1
 echo "storage: ended"
 sleep 3600
 """
@@ -46,7 +46,7 @@ def unpack(rootfs: Path, target: Path) -> Path:
     init = target / GUEST.lstrip("/")
     init.write_text(_INIT.format(kept=" ".join(KEPT), checkout=CHECKOUT))
     init.chmod(0o755)
-    for place in (*KEPT, "proc", "sys", "dev", "run", "tmp", "mnt"):
+    for place in (*KEPT, "proc", "sys", "dev", "run", "tmp", "mnt", "srv/vmdata"):
         (target / place).mkdir(parents=True, exist_ok=True)
     return target
 
