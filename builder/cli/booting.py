@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from builder.serve.catalog import Catalog
     from builder.serve.run import Boots
 
-_OWN = ("pairs/", "ipxe/", "boot.ipxe", "EFI/BOOT/grub.cfg")
+_OWN = ("pairs/", "ipxe/", "boot.ipxe", "refused.ipxe", "EFI/BOOT/grub.cfg")
 
 
 @dataclass(frozen=True, slots=True)
