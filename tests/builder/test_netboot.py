@@ -185,8 +185,8 @@ def test_a_path_in_the_address(example: Plan) -> None:
     assert "linuxefi /images/pxeboot/vmlinuz" in (
         files[f"tftp/EFI/BOOT/grub.cfg-01-{mac}"].decode()
     )
-    assert 'configfile "/ks/EFI/BOOT/grub.cfg-01-' in files["http/EFI/BOOT/grub.cfg"].decode()
-    assert 'configfile "/EFI/BOOT/grub.cfg-01-' in files["tftp/EFI/BOOT/grub.cfg"].decode()
+    assert "set menu=/ks/EFI/BOOT/grub.cfg-01-" in files["http/EFI/BOOT/grub.cfg"].decode()
+    assert "set menu=/EFI/BOOT/grub.cfg-01-" in files["tftp/EFI/BOOT/grub.cfg"].decode()
 
 
 @pytest.mark.parametrize(("url", "told"), [(URL, False), ("http://pxe.example.org", True)])
@@ -203,8 +203,9 @@ def test_grub_knows_every_port_of_every_node(example: Plan) -> None:
     """And asks no server, which may answer with a page, whether it has a menu."""
     for folder in ("http", "tftp"):
         text = files_of(two_ports(example.profile))[f"{folder}/EFI/BOOT/grub.cfg"].decode()
-        (known,) = re.findall(r"for node in (.*); do", text)
-        assert known.split() == ["00:25:b3:22:d9:3c", *(mac.lower() for mac in PORTS)]
+        known = re.findall(r"= (\S+) \]; then set menu=/EFI/BOOT/grub.cfg-01-(\S+); fi", text)
+        macs = ["00:25:b3:22:d9:3c", *(mac.lower() for mac in PORTS)]
+        assert known == [(mac, mac.replace(":", "-")) for mac in macs]
         assert "[ -s" not in text
 
 
