@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from builder.serve.catalog import Catalog
     from builder.serve.run import Boots
 
-_OWN = ("pairs/", "ipxe/", "boot.ipxe", "EFI/BOOT/grub.cfg")
+_OWN = ("pairs/", "ipxe/", "boot.ipxe", "refused.ipxe", "EFI/BOOT/grub.cfg")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,8 @@ class Tree:
 
 def read_tree(folder: Path, base: str, state: Path) -> Tree:
     """The tree at `folder`; fails where it is none."""
-    from builder.media.pxe import MANIFEST, SCHEMA
+    from builder.media.pxe import INITRD, KERNEL, MANIFEST, SCHEMA
+    from builder.plan.netboot import EFI_LOADER, HTTP, TFTP
 
     then = f"ksbuild pxe PROFILE... --source EL9.iso --url {base} --out {folder}"
     try:
@@ -62,6 +63,9 @@ def read_tree(folder: Path, base: str, state: Path) -> Tree:
         fail(ENVIRONMENT, f"{folder} is no tree for network boot", then)
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         fail(ENVIRONMENT, f"{folder} was made by another version", then)
+    for name in (f"{HTTP}/{KERNEL}", f"{HTTP}/{INITRD}", f"{TFTP}/{EFI_LOADER}"):
+        if not (folder / name).is_file():
+            fail(ENVIRONMENT, f"{folder} is not whole: it has no {name}", then)
     return Tree(folder, base, state, bool(manifest.get("demonstration")))
 
 

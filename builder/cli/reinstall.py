@@ -2,12 +2,16 @@
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from builder.cli.outcome import REFUSED, errors_worded, fail
 from builder.cli.planning import prepare
 from builder.cli.serve import STATE, VALID, open_store
+
+if TYPE_CHECKING:
+    from builder.serve.store import Key, Store
 
 
 @click.command()
@@ -16,11 +20,15 @@ from builder.cli.serve import STATE, VALID, open_store
 @VALID
 @STATE
 @click.option("--keys", type=click.Path(path_type=Path), help="Default: PROFILE.keys/ beside it.")
-def reinstall(profile: Path, node: str, valid: float, state: Path, keys: Path | None) -> None:
+@click.option("--force", is_flag=True, help="Also a node that met its peer: both are to be anew.")
+def reinstall(
+    profile: Path, node: str, valid: float, state: Path, keys: Path | None, force: bool
+) -> None:
     """Let NODE of PROFILE be installed anew over the network, once.
 
     Its next start from the network then installs its operating system anew, without asking; its
-    data partition stays. A node that met its peer already needs a ticket instead: see the manual.
+    data partition stays. A node that met its peer already comes back by a ticket instead: what a
+    profile alone introduces, its peer takes no more.
     """
     from builder.plan import tokens
     from builder.serve.store import Key
@@ -33,6 +41,12 @@ def reinstall(profile: Path, node: str, valid: float, state: Path, keys: Path | 
             allowance = store.allowance(known)
             if allowance is None:
                 fail(REFUSED, f"{state} does not know {node}", f"ksbuild serve {profile} first")
+            if not force and _met(store, known):
+                fail(
+                    REFUSED,
+                    f"{node} has met its peer, which takes it back by a ticket alone",
+                    _ticket(profile, node),
+                )
             generation = allowance.generation + 1
             token = tokens.kickstart(prepared.serve_key(), node, generation)
             expires = time.time() + valid
@@ -40,3 +54,18 @@ def reinstall(profile: Path, node: str, valid: float, state: Path, keys: Path | 
         store.close()
     until = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(expires))
     click.echo(f"{node} may be installed anew until {until}; next: start it from the network")
+
+
+def _met(store: "Store", key: "Key") -> bool:
+    """Whether the node has told that both have their long-term secrets."""
+    from builder.serve.events import FINISHED
+
+    said = store.stages(key.pair).get(key.node, {}).get("secrets")
+    return said is not None and said.event in FINISHED
+
+
+def _ticket(profile: Path, node: str) -> str:
+    return (
+        f"on its peer: ksnode allow-rejoin --out ticket; then here: ksbuild pxe {profile} "
+        f"--rejoin {node} --ticket ticket; or, where both nodes are to be installed anew, --force"
+    )

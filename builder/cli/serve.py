@@ -171,8 +171,7 @@ def _serve(settings: "Settings", asked: _Asked, *, as_json: bool, quiet: bool) -
     import ssl
 
     from builder.serve.catalog import catalog
-    from builder.serve.run import allow, bind, check_certificate, serve
-    from builder.serve.store import StoreError
+    from builder.serve.run import bind, check_certificate, serve
 
     say = _silent if quiet else _say
     try:
@@ -185,22 +184,39 @@ def _serve(settings: "Settings", asked: _Asked, *, as_json: bool, quiet: bool) -
         served = catalog(plans, asked.boot.images) if asked.boot else catalog(plans)
     except ValueError as error:
         fail(PROFILE, str(error), "serve each pair once, from one profile")
-    store = open_store(settings.state, make=True)
-    try:
-        allow(store, served, time.time() + settings.valid_s)
-    except StoreError as error:
-        fail(REFUSED, str(error), error.hint)
-    store.close()
     try:
         listening = bind(settings.address, settings.port)
     except OSError as error:
         where = f"{settings.address} port {settings.port}"
         fail(ENVIRONMENT, f"{where}: {error.strerror}", "an address of this machine, a free port")
-    if settings.certificate is None:
-        click.echo(CLEAR_TEXT, err=True)
-    announce = partial(_announce, settings, served, as_json=as_json, quiet=quiet)
-    boots = lay_out(asked.boot, served, asked.pool, dnsmasq=asked.dnsmasq) if asked.boot else None
-    serve(settings, served, listening, say, announce, boots)
+    with listening:
+        _allow(settings, served)
+        if settings.certificate is None:
+            click.echo(CLEAR_TEXT, err=True)
+        announce = partial(_announce, settings, served, as_json=as_json, quiet=quiet)
+        boots = None
+        if asked.boot:
+            boots = lay_out(asked.boot, served, asked.pool, dnsmasq=asked.dnsmasq)
+        serve(settings, served, listening, say, announce, boots)
+
+
+def _allow(settings: "Settings", served: "Catalog") -> None:
+    """Note in the state which nodes may be installed."""
+    import sqlite3
+
+    from builder.serve.run import allow
+    from builder.serve.store import StoreError, unusable
+
+    store = open_store(settings.state, make=True)
+    try:
+        allow(store, served, time.time() + settings.valid_s)
+    except StoreError as error:
+        fail(REFUSED, str(error), error.hint)
+    except sqlite3.Error as error:
+        worse = unusable(settings.state, error)
+        fail(ENVIRONMENT, str(worse), worse.hint)
+    finally:
+        store.close()
 
 
 def _plans(

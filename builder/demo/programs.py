@@ -130,19 +130,20 @@ def _clean() -> dict[str, str]:
 Program = subprocess.Popen[bytes]
 
 
-def start(argv: Sequence[str | Path]) -> Program:
-    """Start a program that runs until its caller ends it; what it says is for its own log.
+def start(argv: Sequence[str | Path], said: Path) -> Program:
+    """Start a program that runs until its caller ends it; what it says is appended to `said`.
 
     Raises DemoError where it is missing.
     """
     try:
-        return subprocess.Popen(
-            [str(argument) for argument in argv],
-            env=_clean(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with said.open("ab") as out:
+            return subprocess.Popen(
+                [str(argument) for argument in argv],
+                env=_clean(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+            )
     except FileNotFoundError as error:
         name = str(argv[0])
         hint = f"dnf install {name}, or apt-get install {_PACKAGES.get(name, name)}"

@@ -8,7 +8,7 @@ in `pairs/NAME/` the kickstarts, which are for that pair's nodes alone.
 Who asks for what: PXELINUX for pxelinux.cfg/01-MAC, then pxelinux.cfg/default (syslinux,
 doc/pxelinux.txt); GRUB, over TFTP, for grub.cfg-01-MAC, then grub.cfg, beside itself
 (grub-core/normal/main.c and net/net.c of 2.06). Over HTTP it looks for grub.cfg alone, which
-therefore looks for the other. iPXE is sent to boot.ipxe, which does the same.
+therefore knows which node has which port. iPXE is sent to boot.ipxe, which asks for ipxe/MAC.ipxe.
 """
 
 import ipaddress
@@ -29,6 +29,8 @@ IMAGES = "images/pxeboot"
 EFI_LOADER = "EFI/BOOT/BOOTX64.EFI"
 LABEL = "KSBUILD-PXE"
 REFUSAL_S = 20
+# What a path in http/ begins with that names a MAC -> what those get who have no menu there.
+REFUSALS = {"EFI/BOOT/grub.cfg-01-": "EFI/BOOT/grub.cfg-refused", "ipxe/": "refused.ipxe"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,15 +173,19 @@ def site_files(
         "refusal_s": REFUSAL_S,
         "pxelinux": PXELINUX,
         "efi_loader": EFI_LOADER,
+        "refusals": REFUSALS,
     }
+    grub, ipxe = REFUSALS.values()
 
     def text(template: str, **more: object) -> bytes:
         return templates.get_template(f"boot/{template}").render(values | more).encode()
 
     files = {
-        f"{HTTP}/EFI/BOOT/grub.cfg": text("refusal.grub.j2", base=site.base),
-        f"{TFTP}/EFI/BOOT/grub.cfg": text("refusal.grub.j2", base=""),
+        f"{HTTP}/EFI/BOOT/grub.cfg": text("site.grub.j2", base=site.base, port="$ports"),
+        f"{TFTP}/EFI/BOOT/grub.cfg": text("site.grub.j2", base="", port="$ports"),
+        f"{HTTP}/{grub}": text("refused.grub.j2", port="$net_default_mac"),
         f"{HTTP}/boot.ipxe": text("boot.ipxe.j2"),
+        f"{HTTP}/{ipxe}": text("refused.ipxe.j2"),
         f"{TFTP}/boot.ipxe": text("boot.ipxe.j2"),
         DNSMASQ: text("dnsmasq.conf.j2"),
         NGINX: text("nginx.conf.j2"),

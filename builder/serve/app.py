@@ -91,7 +91,6 @@ class Server:
         jobs += [self.webhook.deliver(self.store, self.writer)] if self.webhook else []
         jobs += [self.renew_menus()] if self.menus else []
         tasks = [asyncio.create_task(job) for job in jobs]
-        self._menus_of(self.catalog.nodes)
         self.ready()
         try:
             yield

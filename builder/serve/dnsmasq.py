@@ -10,7 +10,10 @@ from pathlib import Path
 from builder.demo.programs import DemoError, Program, start
 
 AGAIN_S = 5.0
+_START_S = 20.0
 _END_S = 5.0
+# What it says last once it serves, and when it cannot (src/dnsmasq.c, src/log.c of 2.90).
+_UP, _DOWN = b": started, version ", "FAILED to start up"
 
 
 class Dnsmasq:
@@ -37,9 +40,31 @@ class Dnsmasq:
         self._process: Program | None = None
 
     def begin(self) -> None:
-        """Start it. One that an earlier server left behind, killed as it was, is ended first."""
+        """Start it, and wait until it serves.
+
+        One that an earlier server left behind, killed as it was, is ended first.
+
+        Raises:
+            DemoError: it is not installed, or ends at once.
+            OSError: its log cannot be written.
+        """
         self._end_older()
-        self._process = start(self._argv)
+        self._log.touch()
+        before = self._log.stat().st_size
+        self._process = start(self._argv, self._log)
+        end = time.monotonic() + _START_S
+        while _UP not in self._log.read_bytes()[before:]:
+            status = self._process.poll()
+            if status is not None or time.monotonic() > end:
+                self._process.kill()
+                self._process.wait()
+                self._pid_file.unlink(missing_ok=True)
+                what = "does not start" if status is None else f"ended with {status}"
+                raise DemoError(
+                    f"dnsmasq {what}: {self._last_line()}",
+                    f"look at {self._settings}, and who else serves here: ss -lunp",
+                )
+            time.sleep(0.02)
         self._thread.start()
 
     def end(self) -> None:
@@ -63,17 +88,15 @@ class Dnsmasq:
                 if self._ending.is_set():
                     return
                 try:
-                    self._process = start(self._argv)
+                    self._process = start(self._argv, self._log)
                 except DemoError as error:
                     self._say(str(error))
                     return
 
     def _last_line(self) -> str:
-        try:
-            lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
-        except FileNotFoundError:
-            return "it wrote no log"
-        return lines[-1] if lines else "it said nothing"
+        lines = self._log.read_text(encoding="utf-8", errors="replace").splitlines()
+        said = [line for line in lines if line and _DOWN not in line]
+        return said[-1] if said else "it said nothing"
 
     def _end_older(self) -> None:
         try:

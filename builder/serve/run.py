@@ -6,6 +6,7 @@ import logging
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,7 +123,12 @@ def serve(
     ready: Callable[[], None],
     boots: Boots | None = None,
 ) -> None:
-    """Answer until SIGINT or SIGTERM. Everything acknowledged is in the state by then."""
+    """Answer until SIGINT or SIGTERM. Everything acknowledged is in the state by then.
+
+    Raises:
+        OSError: boot menus cannot be written.
+        DemoError: dnsmasq does not start.
+    """
     reading, writing = Store(settings.state), Store(settings.state)
     writer = Writer(writing)
     names = {pair.id: pair.name for pair in catalog.pairs.values()}
@@ -142,6 +148,8 @@ def serve(
     gc.collect()
     gc.freeze()
     try:
+        if boots is not None:
+            boots.menus.refresh(catalog.nodes, reading.allowance, time.time(), settings.refetch_s)
         with _ended_by_term(), contextlib.suppress(KeyboardInterrupt), _with(boots, say):
             Uvicorn(_config(settings, server), server.changes.end).run(sockets=[listening])
     finally:

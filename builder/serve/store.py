@@ -56,6 +56,13 @@ class Notice:
     body: str
 
 
+def unusable(path: Path, error: sqlite3.Error) -> StoreError:
+    """What is wrong with the file, or with the disk it is on."""
+    broken = error.sqlite_errorcode in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
+    hint = "move it away" if broken else "make room there, or name another with --state"
+    return StoreError(f"{path} cannot be used: {error}", hint)
+
+
 class Store:
     """One connection; whoever holds it uses it from one thread at a time."""
 
@@ -70,7 +77,7 @@ class Store:
             self._prepare(path)
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise StoreError(f"{path} cannot be used: {error}", "move it away") from None
+            raise unusable(path, error) from None
         except StoreError:
             self._db.close()
             raise

@@ -174,7 +174,7 @@ def test_grub_takes_its_menus(example: Plan) -> None:
         if "grub.cfg" in path:
             subprocess.run(["grub-script-check"], input=content, check=True)
             checked += 1
-    assert checked == 6
+    assert checked == 7
 
 
 def test_a_path_in_the_address(example: Plan) -> None:
@@ -185,8 +185,28 @@ def test_a_path_in_the_address(example: Plan) -> None:
     assert "linuxefi /images/pxeboot/vmlinuz" in (
         files[f"tftp/EFI/BOOT/grub.cfg-01-{mac}"].decode()
     )
-    assert 'set menu="/ks/EFI/BOOT/grub.cfg-01-' in files["http/EFI/BOOT/grub.cfg"].decode()
-    assert 'set menu="/EFI/BOOT/grub.cfg-01-' in files["tftp/EFI/BOOT/grub.cfg"].decode()
+    assert "set menu=/ks/EFI/BOOT/grub.cfg-01-" in files["http/EFI/BOOT/grub.cfg"].decode()
+    assert "set menu=/EFI/BOOT/grub.cfg-01-" in files["tftp/EFI/BOOT/grub.cfg"].decode()
+
+
+@pytest.mark.parametrize(("url", "told"), [(URL, False), ("http://pxe.example.org", True)])
+def test_http_boot_is_told_no_name_server_it_does_not_need(
+    example: Plan, url: str, told: bool
+) -> None:
+    """GRUB 2.06 knows itself started over HTTP only where the device path has no DNS node."""
+    text = files_of(example.profile, dataclasses.replace(POOLED, url=url))[netboot.DNSMASQ].decode()
+    assert ("dhcp-option=tag:net1,option:dns-server,10.0.0.1\n" in text) == told
+    assert ("dhcp-option=tag:net1,tag:!uefihttp,option:dns-server,10.0.0.1\n" in text) != told
+
+
+def test_grub_knows_every_port_of_every_node(example: Plan) -> None:
+    """And asks no server, which may answer with a page, whether it has a menu."""
+    for folder in ("http", "tftp"):
+        text = files_of(two_ports(example.profile))[f"{folder}/EFI/BOOT/grub.cfg"].decode()
+        known = re.findall(r"= (\S+) \]; then set menu=/EFI/BOOT/grub.cfg-01-(\S+); fi", text)
+        macs = ["00:25:b3:22:d9:3c", *(mac.lower() for mac in PORTS)]
+        assert known == [(mac, mac.replace(":", "-")) for mac in macs]
+        assert "[ -s" not in text
 
 
 @pytest.mark.parametrize("path", ["http/EFI/BOOT/grub.cfg", "tftp/pxelinux.cfg/default"])

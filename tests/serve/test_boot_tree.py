@@ -47,6 +47,7 @@ def test_the_tree_without_what_is_a_pairs(tree: Path, tmp_path: Path) -> None:
             "/pairs/00014/justinian.ks",
             "/pairs/00014/ksbuild.json",
             "/ksbuild-pxe.json",
+            "/refused.ipxe",
             "/images/../pairs/00014/justinian.ks",
             "/images/%2e%2e/pairs/00014/justinian.ks",
             "//etc/passwd",

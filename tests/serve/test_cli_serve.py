@@ -13,6 +13,9 @@ from click.testing import CliRunner, Result
 
 from builder.cli import main
 from builder.plan import tokens
+from builder.profile.load import load
+from builder.serve.events import Event
+from builder.serve.store import Key, Store
 from tests.serve.process import a_profile, serving
 from tests.serve.running import ROOT
 
@@ -160,3 +163,28 @@ def test_from_a_tree_of_ones_own(tmp_path: Path) -> None:
         script = server.ask("/boot/00:25:B3:22:D9:3C/ipxe").body.decode()
         assert "kernel http://10.0.0.9/el9/images/pxeboot/vmlinuz " in script
         assert "inst.stage2=http://10.0.0.9/el9 " in script
+
+
+@pytest.mark.parametrize("event", ["ok", "done"])
+def test_a_node_that_met_its_peer_needs_a_ticket(tmp_path: Path, event: str) -> None:
+    """Its peer would not take back what comes with the profile alone."""
+    profile, path = a_profile(tmp_path), tmp_path / "state"
+    pair = load(profile).profile.pair
+    store = Store(path)
+    with store.transaction():
+        for node in ("justinian", "julius"):
+            store.allow_once(Key(pair.id, node), node, 1.0)
+        store.hear(Key(pair.id, "julius"), Event("secrets", event, ""), 1.0)
+    done = ksbuild("reinstall", profile, "julius", "--state", path)
+    assert done.exit_code == 5
+    assert "julius has met its peer, which takes it back by a ticket alone" in done.stderr
+    assert "next: on its peer: ksnode allow-rejoin --out ticket; then here: ksbuild pxe" in (
+        done.stderr
+    )
+    known = store.allowance(Key(pair.id, "julius"))
+    assert known is not None
+    assert known.generation == 1
+    for node, options in (("justinian", ()), ("julius", ("--force",))):
+        done = ksbuild("reinstall", profile, node, "--state", path, *options)
+        assert done.exit_code == 0, done.stderr
+    store.close()
