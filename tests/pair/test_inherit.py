@@ -35,6 +35,7 @@ class Living(World):
 
     def __init__(self, folder: Path, survivor: str, patch: pytest.MonkeyPatch) -> None:
         super().__init__(folder)
+        self.others = set(threading.enumerate())
         self.calls = Syscalls(list(self.disks.values()), patch)
         self.survivor, self.newcomer = survivor, OTHER[survivor]
         self.guids.update(GUIDS)
@@ -82,9 +83,8 @@ class Living(World):
             self.ask(self.newcomer)
             if self.advance(self.newcomer):
                 return True
-            for thread in threading.enumerate():
-                if thread.daemon and thread is not threading.current_thread():
-                    thread.join(5)  # what is asked in the background
+            for thread in set(threading.enumerate()) - self.others:
+                thread.join(5)  # what is asked in the background
         return False
 
 
