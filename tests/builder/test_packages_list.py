@@ -24,7 +24,8 @@ ELSEWHERE = {
     "firstboot/verbs/health.py: run([tool, *raid.SHOW], ...)": "a vendor's",
     "firstboot/verbs/checking.py: run([tool, *raid.SHOW], ...)": "a vendor's",
     "firstboot/fencing/accounts.py: run([*ipmitool, *command], ...)": "IPMITOOL, as in lan.py",
-    "firstboot/pacemaker.py: run(argv, ...)": "_change, whose calls are looked at",
+    "firstboot/pacemaker.py: run(argv, ...)": "change, whose calls are looked at",
+    "firstboot/changing.py: run(argv, ...)": "until, a door that others' calls go through",
     "firstboot/verbs/collect.py: run(argv, ...)": "QUESTIONS, looked at below",
 }
 
@@ -80,7 +81,7 @@ class Programs(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
         called = node.func.id if isinstance(node.func, ast.Name) else called
-        words = {"run": 0, "_run": 0, "_change": 1}.get(called)
+        words = {"run": 0, "_run": 0, "change": 1}.get(called)
         if words is not None and len(node.args) > words:
             program = self._first(node.args[words])
             if program is None:
