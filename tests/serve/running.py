@@ -1,11 +1,12 @@
 """A server on loopback, as uvicorn runs it, and requests that no client library would send."""
 
+import errno
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from http.client import HTTPConnection, HTTPSConnection
@@ -34,6 +35,8 @@ ASSETS = {
     "page.js": ("text/javascript", (ROOT / "builder/serve/page.js").read_text()),
 }
 NODES = ("justinian", "julius")
+# The server may have answered and gone before the last byte was sent.
+HUNG_UP = (errno.ENOTCONN, errno.EPIPE, errno.ECONNRESET)
 VALID_S, REFETCH_S = 86400.0, 1800.0
 
 
@@ -151,10 +154,18 @@ class Running:
     def raw(self, sent: bytes, *, ends: bool = False) -> bytes:
         """What comes back for these very bytes; with `ends` nothing more will come from here."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=120) as connection:
-            connection.sendall(sent)
-            if ends:
-                connection.shutdown(socket.SHUT_WR)
-            return b"".join(iter(lambda: connection.recv(65536), b""))
+            try:
+                connection.sendall(sent)
+                if ends:
+                    connection.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                if error.errno not in HUNG_UP:
+                    raise
+            came = bytearray()
+            with suppress(ConnectionResetError):
+                while part := connection.recv(65536):
+                    came += part
+            return bytes(came)
 
 
 @contextmanager
