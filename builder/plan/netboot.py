@@ -185,7 +185,7 @@ def site_files(
         f"{TFTP}/EFI/BOOT/grub.cfg": text("site.grub.j2", base="", port="$ports"),
         f"{HTTP}/{grub}": text("refused.grub.j2", port="$net_default_mac"),
         f"{HTTP}/boot.ipxe": text("boot.ipxe.j2"),
-        f"{HTTP}/{ipxe}": text("refused.ipxe.j2"),
+        f"{HTTP}/{ipxe}": b"#!ipxe\n" + text("refused.ipxe.j2"),
         f"{TFTP}/boot.ipxe": text("boot.ipxe.j2"),
         DNSMASQ: text("dnsmasq.conf.j2"),
         NGINX: text("nginx.conf.j2"),

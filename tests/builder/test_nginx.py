@@ -72,6 +72,7 @@ def test_a_stranger_is_answered_in_its_loaders_language(web: Web) -> None:
         assert status == 200
         assert b"REFUSED: no profile has a node with the port " in body
         assert body == web.ask(refusal)[1]
+        assert body.startswith(b"#!ipxe\n") == (name == "ipxe/"), "iPXE runs nothing else"
         assert b"<html" not in body
         known, menu = web.ask(f"{name}{NODE}{end}")
         assert known == 200
