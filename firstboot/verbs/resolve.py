@@ -7,38 +7,32 @@ go; what is typed on the other connects again. pacemaker keeps DRBD running mean
 
 import argparse
 import json
-import logging
-import sys
 import time
 from pathlib import Path
 from typing import Callable, Optional
 
 from firstboot import data, drbd, files, pacemaker
-from firstboot.commands import CommandError
 from firstboot.engine import Refused
-from firstboot.exits import FAILED, OK, REFUSED
 from firstboot.journal import STATE, now
 from firstboot.node import Identity
 from firstboot.splitbrain import look, table, telling
 from firstboot.splitbrain.half import STAND_ALONE
 from firstboot.steps import Context
-from firstboot.verbs.converging import Busy, a_context, alone, say_busy
+from firstboot.verbs.converging import a_context, alone
+from firstboot.verbs.waiting import NotYet, outcome
 
 POLL_S = 3.0
 MEET_S = 600.0  # multiplied by the pair's timeout_factor
 
 
-class NotYet(Exception):
-    """The two have not met; what is to be done, after which this may be called again."""
-
-
 def resolve(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     """Show, or do; REFUSED leaves everything as it was."""
-    logging.getLogger("firstboot.commands").setLevel(logging.WARNING)
-    context, _ = a_context(identity, root)
-    try:
+
+    def do() -> None:
+        context, _ = a_context(identity, root)
         if arguments.discard is None:
-            return show(context, as_json=arguments.json)
+            show(context, as_json=arguments.json)
+            return
         _check_typed(identity, arguments.discard, arguments.cluster)
         with alone(root):
             part = _decide(context, arguments.discard)
@@ -46,18 +40,11 @@ def resolve(identity: Identity, root: Path, arguments: argparse.Namespace) -> in
                 print("\n".join(planned(context, part)))
             else:
                 go(context, part)
-    except Busy as busy:
-        return say_busy(busy)
-    except Refused as refusal:
-        print(f"ksnode: {refusal.evidence}\nnext: {refusal.way_out}", file=sys.stderr)
-        return REFUSED
-    except (NotYet, CommandError, OSError) as error:
-        print(f"ksnode: {error}\nnext: the same once more; it goes on", file=sys.stderr)
-        return FAILED
-    return OK
+
+    return outcome(do, "the same once more; it goes on")
 
 
-def show(context: Context, *, as_json: bool) -> int:
+def show(context: Context, *, as_json: bool) -> None:
     """Both halves, as far as they are told."""
     identity = context.identity
     mine, theirs = look.look(identity, context.root, context.run), look.ask(context)
@@ -66,7 +53,6 @@ def show(context: Context, *, as_json: bool) -> int:
         print(json.dumps(telling.as_json(mine, theirs, cluster), indent=2, sort_keys=True))
     else:
         print(telling.text(mine, theirs, identity.peer.name, cluster))
-    return OK
 
 
 def planned(context: Context, part: table.Part) -> "list[str]":

@@ -44,8 +44,11 @@ def say(text: str) -> None:
     print(f"ksnode: {text}", flush=True)
 
 
-def outcome(do: Callable[[], None]) -> int:
-    """Do it; the exit status for what came of it, with its words on standard error."""
+def outcome(do: Callable[[], None], way_on: str = "") -> int:
+    """Do it; the exit status for what came of it, with its words on standard error.
+
+    `way_on` is the next command after a failure, where the failure does not name one itself.
+    """
     logging.getLogger("firstboot.commands").setLevel(logging.WARNING)
     try:
         with hangup_as_interrupt():
@@ -56,7 +59,7 @@ def outcome(do: Callable[[], None]) -> int:
         print(f"ksnode: {refusal.evidence}\nnext: {refusal.way_out}", file=sys.stderr)
         return REFUSED
     except (NotYet, CommandError, OSError) as error:
-        print(f"ksnode: {error}", file=sys.stderr)
+        print(f"ksnode: {error}" + (f"\nnext: {way_on}" if way_on else ""), file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("ksnode: stopped by hand", file=sys.stderr)

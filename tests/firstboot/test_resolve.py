@@ -19,6 +19,7 @@ from firstboot.splitbrain.half import Half
 from firstboot.splitbrain.table import Part
 from firstboot.steps import Context
 from firstboot.verbs import resolve as verb
+from firstboot.verbs.waiting import NotYet
 from tests.firstboot.conftest import Told, a_pair, an_identity
 from tests.firstboot.test_splitbrain import half
 
@@ -173,7 +174,7 @@ def test_the_node_that_keeps_connects_and_waits(identity: Identity, node: Node) 
 
 def test_a_half_that_was_to_go_may_be_kept_after_all(identity: Identity, node: Node) -> None:
     context = context_of(identity, node)
-    with pytest.raises(verb.NotYet):
+    with pytest.raises(NotYet):
         verb.go(context, Part.GIVE_WAY, sleep=resolving(node))
     begun = len(node.ran)
     verb.go(context, Part.KEEP, sleep=resolving(node, DONE))
@@ -190,11 +191,11 @@ def test_only_waiting(identity: Identity, node: Node, part: Part) -> None:
 
 def test_a_peer_that_does_not_come_or_parts_again(identity: Identity, node: Node) -> None:
     context = context_of(identity, node)
-    with pytest.raises(verb.NotYet, match="julius was not met"):
+    with pytest.raises(NotYet, match="julius was not met"):
         verb.go(context, Part.GIVE_WAY, sleep=resolving(node))
     assert (node.root / look.RECORD).exists()
     node.be(WAITS)
-    with pytest.raises(verb.NotYet, match="StandAlone again"):
+    with pytest.raises(NotYet, match="StandAlone again"):
         verb.go(context, Part.WAIT, sleep=resolving(node, ALONE))
 
 
