@@ -167,7 +167,7 @@ def test_a_pair_whatever_befalls_it(doors: Doors) -> None:
     run_state_machine_as_test(
         Pair,
         settings=settings(
-            max_examples=20,
+            max_examples=10,
             stateful_step_count=25,
             suppress_health_check=list(HealthCheck),
         ),

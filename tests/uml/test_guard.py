@@ -61,12 +61,16 @@ cat /sys/class/net/vec*/address
 @pytest.mark.parametrize(
     ("where", "content"),
     [
-        (0, b"\x00" * 510 + b"\x55\xaa"),
-        ((46 << 30) - 4096, SENTINEL),
-        (TAIL + (1 << 20) - len(SENTINEL), SENTINEL),
-        ((36 << 30) + (1 << 20), SENTINEL),
+        pytest.param(0, b"\x00" * 510 + b"\x55\xaa", id="a boot sector"),
+        pytest.param((46 << 30) - 4096, SENTINEL, id="at the end", marks=pytest.mark.slow),
+        pytest.param(
+            TAIL + (1 << 20) - len(SENTINEL),
+            SENTINEL,
+            id="at the end of the data",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param((36 << 30) + (1 << 20), SENTINEL, id="where data would start"),
     ],
-    ids=["a boot sector", "at the end", "at the end of the data", "where data would start"],
 )
 def test_a_used_disk(pair: TestPair, where: int, content: bytes) -> None:
     server = pair.servers[0]

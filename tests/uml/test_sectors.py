@@ -94,8 +94,10 @@ def test_sectors_of_4096_bytes_without_uefi(pair: TestPair) -> None:
 
 @pytest.mark.parametrize(
     ("optimal", "grain"),
-    [(768 << 10, 30720), (16383 * 512, 10240)],
-    ids=["a RAID's full stripe", "a controller's nonsense"],
+    [
+        pytest.param(768 << 10, 30720, id="a RAID's full stripe"),
+        pytest.param(16383 * 512, 10240, id="a controller's nonsense", marks=pytest.mark.slow),
+    ],
 )
 def test_the_disks_io_sizes_count(pair: TestPair, optimal: int, grain: int) -> None:
     verdict, image = install(pair, block=512, optimal=optimal)

@@ -151,6 +151,7 @@ def test_what_runs_on_this_disk_alone_is_wiped_by_consent(
     assert "carries justinian of this pair already" in refused(used.pair, server), "used up"
 
 
+@pytest.mark.slow
 def test_what_lies_idle_on_this_disk_alone_is_wiped_by_consent(
     used: Used, medium: Callable[..., Path]
 ) -> None:
@@ -165,13 +166,25 @@ def test_what_lies_idle_on_this_disk_alone_is_wiped_by_consent(
 @pytest.mark.parametrize(
     ("made", "start", "named"),
     [
-        (GROUP, "", "volume group old (/dev/ubdc1)"),
-        (GROUP, "lvm vgchange -ay old", "/dev/dm-0"),
-        (ARRAY, "", "linux_raid_member,"),
-        (ARRAY, "mdadm --assemble --readonly /dev/md0 /dev/ubda1 /dev/ubdc1", "/dev/md0"),
-        (GROUP_OVER_ARRAY, "", "volume group old ([unknown])"),
+        pytest.param(GROUP, "", "volume group old (/dev/ubdc1)", id="group"),
+        pytest.param(
+            GROUP, "lvm vgchange -ay old", "/dev/dm-0", id="active group", marks=pytest.mark.slow
+        ),
+        pytest.param(ARRAY, "", "linux_raid_member,", id="array", marks=pytest.mark.slow),
+        pytest.param(
+            ARRAY,
+            "mdadm --assemble --readonly /dev/md0 /dev/ubda1 /dev/ubdc1",
+            "/dev/md0",
+            id="running array",
+        ),
+        pytest.param(
+            GROUP_OVER_ARRAY,
+            "",
+            "volume group old ([unknown])",
+            id="group over an idle array",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["group", "active group", "array", "running array", "group over an idle array"],
 )
 def test_what_lies_on_another_disk_too_is_refused(
     used: Used, made: str, start: str, named: str
