@@ -23,6 +23,12 @@ from builder.profile.model import NodeSection, Profile
 # Those that `url` asks for (pykickstart, commands/method.py).
 # Around what %post unpacks (kickstarts/parts/agent.sh.j2).
 _AGENT, _AGENT_END = "<<'KSBUILD_AGENT'", "\nKSBUILD_AGENT\n"
+# A script from the line that opens it to the first %end, and the lines in it that begin with a %.
+_SCRIPT = re.compile(
+    r"^(%(?:pre|pre-install|post|onerror|traceback)(?:\s[^\n]*)?\n)(.*?)^(\s*%end(?:\s|\Z))",
+    re.DOTALL | re.MULTILINE,
+)
+_SPECIAL = re.compile(r"^[^\S\n]*%.*\n", re.MULTILINE)
 _METHODS = {"method", *commandMap[RHEL9]["method"]._methods}
 # What `check` looks at though the text may not name it.
 _COMPARED = frozenset({"repo", "rootpw", "sshkey", "timesource", "user"})
@@ -50,6 +56,10 @@ def parse(text: str, always: Set[str] = _COMPARED) -> Any:
     )
     # Files that %pre writes are not there yet; what stands in them is checked where it is written.
     parser = KickstartParser(handler, missingIncludeIsFatal=False)
+    for section in parser._sections.values():
+        kind: Any = type(section)
+        if hasattr(kind, "_getParser"):
+            section._getParser = functools.partial(_options, kind)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # Anaconda adds each key to the account's authorized_keys (core/users.py, set_user_ssh_key).
@@ -78,6 +88,12 @@ def _quick(kind: Any) -> Any:
     return type(kind.__name__, (kind,), {"_getParser": parser})
 
 
+@functools.cache
+def _options(kind: Any) -> Any:
+    """The parser of the line that opens a section, made once as well."""
+    return kind(returnClassForVersion(RHEL9)(mapping={}, dataMapping={}))._getParser()
+
+
 def check(
     text: str,
     profile: Profile,
@@ -91,7 +107,7 @@ def check(
     that could be secret.
     """
     text = _without_agent(text)
-    handler, servers = parse(text), list(profile.time.servers)
+    handler, servers = parse(_outline(text)), list(profile.time.servers)
     for what, said, meant in (
         *_access(handler, profile),
         ("packages", _packages(handler), set(packages)),
@@ -112,6 +128,16 @@ def _without_agent(text: str) -> str:
     """The text without the agent: thousands of lines of base64, in which there is no %."""
     before, mark, rest = text.partition(_AGENT)
     return before + mark + "".join(rest.partition(_AGENT_END)[1:])
+
+
+def _outline(text: str) -> str:
+    """The text with only those lines of its scripts at which pykickstart looks: any with a %."""
+
+    def script(found: re.Match[str]) -> str:
+        opening, body, end = found.groups()
+        return "".join((opening, ":\n" if body.strip() else "", *_SPECIAL.findall(body), end))
+
+    return _SCRIPT.sub(script, text)
 
 
 def _access(handler: Any, profile: Profile) -> list[tuple[str, object, object]]:
@@ -163,9 +189,9 @@ def _network(node: NodeSection) -> tuple[str, str, str]:
     return node.name, node.uplink.ports[0], address
 
 
-@functools.cache
-def _alike(text: str) -> Any:
-    """The few lines on the disk, the same for most nodes; nobody changes what is returned."""
+@functools.lru_cache(maxsize=64)
+def alike(text: str) -> Any:
+    """What `parse` makes of a text that is the same for most pairs; nobody changes what it is."""
     return parse(text, frozenset())
 
 
@@ -178,7 +204,7 @@ def _disk(text: str, profile: Profile) -> list[tuple[str, object, object]]:
     if lines is None or append is None:
         raise KickstartError("the kickstart does not tell Anaconda of the disk")
     told = re.sub(r"\$\{at\[(\w+)\]\}", r"\1", lines[1]).replace("$disk", "disk")
-    handler = _alike(told.replace("$append", "".join(shlex.split(append[1]))))
+    handler = alike(told.replace("$append", "".join(shlex.split(append[1]))))
     mounts = [(p.onPart, p.mountpoint, p.fstype, p.format) for p in handler.partition.partitions]
     return [
         ("partitions", made, [(str(p.start), str(p.size)) for p in planned]),

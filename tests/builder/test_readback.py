@@ -1,5 +1,6 @@
 """What a kickstart says is compared with the profile: each difference, made by hand, is seen."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -110,6 +111,39 @@ def test_the_small_handler_is_the_whole_one(profile: Profile) -> None:
         assert isinstance(command, commandMap[RHEL9][name])
         assert str(command) == str(whole.commands[name])
     assert str(small.packages) == str(whole.packages)
+
+
+HIDDEN = """\
+%pre --interpreter=/bin/bash --erroronfail
+cat <<END
+%nothing of theirs
+  %sections
+END
+  %end
+%post
+%end
+%onerror
+
+lang xx_XX
+%end of it
+lang de_DE
+"""
+
+
+def test_a_script_is_read_to_where_it_ends(profile: Profile) -> None:
+    """Its lines are left out of what is read again, and its end is where it was."""
+    for text in (planned(profile).either, HIDDEN, HIDDEN.replace("%end of it", "%endless")):
+        outcomes: list[object] = []
+        for each in (text, readback._outline(text)):
+            try:
+                read = readback.parse(each)
+            except KickstartError as error:
+                outcomes.append(re.sub(r"line \d+", "line", str(error)))
+                continue
+            scripts = [(s.type, s.interp, s.errorOnFail, s.logfile) for s in read.scripts]
+            names = re.findall(r"^[a-z]+", readback._outline(text), re.MULTILINE)
+            outcomes.append((scripts, {name: str(read.commands.get(name)) for name in names}))
+        assert outcomes[0] == outcomes[1]
 
 
 def test_nothing_of_one_kickstart_is_left_for_the_next() -> None:
