@@ -25,7 +25,7 @@ from builder.profile.model import NodeSection, Profile
 _AGENT, _AGENT_END = "<<'KSBUILD_AGENT'", "\nKSBUILD_AGENT\n"
 # A script from the line that opens it to the first %end, and the lines in it that begin with a %.
 _SCRIPT = re.compile(
-    r"^(%(?:pre|pre-install|post|onerror|traceback)(?:\s[^\n]*)?\n)(.*?)^(\s*%end(?:\s|\Z))",
+    r"^(%(?:pre|pre-install|post|onerror|traceback)(?:[^\S\n][^\n]*)?\n)(.*?)^(\s*%end(?:\s|\Z))",
     re.DOTALL | re.MULTILINE,
 )
 _SPECIAL = re.compile(r"^[^\S\n]*%.*\n", re.MULTILINE)
