@@ -1,48 +1,32 @@
 """ksnode start-alone PEER: go on without the other node, of which a human says that it is off."""
 
 import argparse
-import logging
-import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Callable
 
 from firstboot import drbd, latches, mount, pacemaker
-from firstboot.commands import CommandError, Run, run
+from firstboot.commands import Run, run
 from firstboot.engine import Refused
-from firstboot.exits import BUSY, FAILED, OK, REFUSED
 from firstboot.node import Identity
 from firstboot.render import cib
-from firstboot.verbs.converging import Busy, alone
+from firstboot.verbs.converging import alone
 from firstboot.verbs.gate import answering
+from firstboot.verbs.waiting import outcome, say, until
 
-POLL_S = 3.0
 MOST_S = 180.0  # for each part, multiplied by the pair's timeout_factor
-
-
-class NotYet(Exception):
-    """A part took too long; what is missing, and the next command. It may be called again."""
 
 
 def start_alone(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     """Start this node as a cluster of one; pacemaker fences the other before it touches data."""
-    logging.getLogger("firstboot.commands").setLevel(logging.WARNING)
-    try:
+
+    def do() -> None:
         with alone(root):
             allow(identity, root, arguments.peer, run)
             go_alone(identity, root, run)
-    except Busy as busy:
-        print(f"ksnode: {busy}", file=sys.stderr)
-        return BUSY
-    except Refused as refusal:
-        print(f"ksnode: {refusal.evidence}\nnext: {refusal.way_out}", file=sys.stderr)
-        return REFUSED
-    except (NotYet, CommandError) as error:
-        print(f"ksnode: {error}", file=sys.stderr)
-        return FAILED
-    print(f"ksnode: {identity.pair.gfs2.mount} is mounted on {identity.node} alone")
-    return OK
+        say(f"{identity.pair.gfs2.mount} is mounted on {identity.node} alone")
+
+    return outcome(do)
 
 
 def allow(identity: Identity, root: Path, typed: str, run: Run) -> None:
@@ -64,25 +48,17 @@ def go_alone(
 ) -> None:
     """Raises NotYet, Refused or CommandError. What is done already is not done again."""
 
-    def until(look: Callable[[], Sequence[str]], way_out: str) -> None:
-        left_s = MOST_S * identity.pair.cluster.timeout_factor
-        while missing := look():
-            print(f"ksnode: waiting: {'; '.join(missing)}", flush=True)
-            if left_s <= 0:
-                raise NotYet(f"{'; '.join(missing)}\nnext: {way_out}")
-            sleep(POLL_S)
-            left_s -= POLL_S
-
+    most_s = MOST_S * identity.pair.cluster.timeout_factor
     peer = identity.peer.name
     again = f"ksnode start-alone {peer}"
     pacemaker.start_units(run)
-    until(lambda: _answers(run), "journalctl --boot --unit pacemaker")
+    until(lambda: _answers(run), most_s, sleep, "journalctl --boot --unit pacemaker")
     pacemaker.wait_for_nobody(run)
     seen_off = f"if you have seen that {peer} is off: stonith_admin --confirm {peer}; then: {again}"
-    until(lambda: _fenced(identity, run), seen_off)
-    until(lambda: _promoted(identity, root, run), "crm_mon -1rf; drbdadm status")
+    until(lambda: _fenced(identity, run), most_s, sleep, seen_off)
+    until(lambda: _promoted(identity, root, run), most_s, sleep, "crm_mon -1rf; drbdadm status")
     place = identity.pair.gfs2.mount
-    until(lambda: mount.faults(mount.table(root), place), "crm_mon -1rf")
+    until(lambda: mount.faults(mount.table(root), place), most_s, sleep)
 
 
 def _answers(run: Run) -> list[str]:

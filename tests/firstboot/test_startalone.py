@@ -9,7 +9,8 @@ import pytest
 from firstboot import latches
 from firstboot.engine import Refused
 from firstboot.node import Identity
-from firstboot.verbs.startalone import NotYet, allow, go_alone
+from firstboot.verbs.startalone import allow, go_alone
+from firstboot.verbs.waiting import NotYet
 from tests.firstboot.conftest import ScriptedRun, a_pair, an_identity
 from tests.firstboot.test_cluster_steps import MOUNTED, no_sleep
 from tests.firstboot.test_gate import BOND_PING, START, UPLINK_PING
