@@ -84,8 +84,11 @@ def _replication(identity: Identity, root: Path, run: Run) -> Finding:
 
 
 def _uplink(identity: Identity, root: Path, run: Run) -> Finding:
-    mine = {port.name for port in facts.ports(run) if port.mac in identity.me.uplink.ports}
-    return health.uplink({name: facts.carrier(root, name) for name in mine})
+    found = {port.mac: port.name for port in facts.ports(run)}
+    mine = identity.me.uplink.ports  # one that the machine has lost has no link
+    return health.uplink(
+        {found.get(m, m): m in found and facts.carrier(root, found[m]) for m in mine}
+    )
 
 
 def _crossover(_: Identity, root: Path, __: Run) -> Finding:

@@ -36,6 +36,7 @@ class Machine:
     drbd: str = "proc-drbd-8.4.11-in-sync"
     told: "list[str]" = field(default_factory=list)
     clustered: bool = True
+    lost: "set[str]" = field(default_factory=set)
 
     def lay(self) -> None:
         """Everything in order."""
@@ -70,6 +71,7 @@ class Machine:
         links = [
             {"ifname": f"eth{n}", "link_type": "ether", "address": f"52:54:00:01:00:0{n}"}
             for n in range(4)
+            if f"eth{n}" not in self.lost
         ]
         code, text = 0, ""
         if argv[0] == "ip":
@@ -137,6 +139,12 @@ def test_a_lost_uplink_is_red_and_a_crossover_is_not(identity: Identity, machine
     for port in ("eth1", "eth2", "eth3"):
         machine.plug(port, "0")
     assert colours(identity, machine)["crossover"] == YELLOW
+
+
+def test_a_lost_port_is_red(identity: Identity, machine: Machine) -> None:
+    """The card died: no port has that MAC any more."""
+    machine.lost = {"eth0"}
+    assert colours(identity, machine) == {**WELL, "uplink": RED}
 
 
 def test_one_of_two_uplinks_is_yellow() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.lab import beginning, broken, figures, production, report
+from tests.lab import beginning, broken, figures, operations, production, report
 from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
@@ -26,6 +26,9 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "hours-apart": production.hours_apart,
     "orderly-poweroff": production.orderly_poweroff,
     "node-and-bmc": production.node_and_bmc,
+    "raid-degraded": operations.raid_degraded,
+    "pull-uplink": operations.pull_uplink,
+    "start-alone": operations.start_alone,
     "figures": figures.measure,
 }
 AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.bringup import Stock, complete_pair
+from tests.lab.operations import GUEST, PREFER, WHERE, moves
 from tests.lab.writer import Writer
 from tests.uml.images import Images
 from tests.uml.pair import KSBUILD, TestPair
@@ -38,25 +39,6 @@ def test_a_complete_pair_rehearses_through_its_cluster(pair: TestPair) -> None:
     assert pair.bmcs[1].told("off") == offs + 1
     assert pair.bmcs[0].told("off") == 1, "nobody fenced back"
     assert pair.on(second, "cat /srv/vmdata/file") == "kept\n"
-
-
-# pacemaker's Dummy stands in for a guest's agent: no hypervisor runs here.
-GUEST = """cibadmin --modify --allow-create --scope configuration --xml-pipe <<'END'
-<configuration><resources><primitive id="vm1" class="ocf" provider="pacemaker" type="Dummy">
-<meta_attributes id="vm1-meta"><nvpair id="vm1-live" name="allow-migrate" value="true"/>
-</meta_attributes></primitive></resources><constraints>
-<rsc_order id="vm1-after" first="ks-vmdata-clone" then="vm1"/>
-<rsc_colocation id="vm1-beside" rsc="vm1" with-rsc="ks-vmdata-clone" score="INFINITY"/>
-</constraints></configuration>
-END"""
-PREFER = "crm_resource --resource vm1 --move --node"
-WHERE = "crm_resource --resource vm1 --locate --quiet"
-
-
-def moves(pair: TestPair) -> int:
-    """How often the guest was moved live, as pacemaker's logs on both nodes have it."""
-    count = "grep -c 'Initiating migrate_to operation vm1' /var/log/pacemaker/pacemaker.log || :"
-    return sum(int(pair.on(server, count)) for server in pair.servers if server.outlet.is_on())
 
 
 def test_a_node_is_switched_off_and_its_guest_moves_live(pair: TestPair) -> None:
