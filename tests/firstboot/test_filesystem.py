@@ -1,6 +1,9 @@
 """The one place that runs mkfs.gfs2, on loop devices; and when the step gets there."""
 
 import json
+import os
+import re
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Optional
@@ -14,7 +17,7 @@ from firstboot.node import Identity
 from firstboot.rendezvous.session import Meeting, State
 from firstboot.seed import Content, SeedPermit, Side, decide, side_to_json
 from firstboot.steps import Context
-from firstboot.steps.filesystem import FileSystem, make_file_system
+from firstboot.steps.filesystem import FileSystem, group_mib, make_file_system
 from firstboot.steps.replication import IN_USE, TOPIC
 from tests.firstboot import devices
 from tests.firstboot.conftest import ScriptedRun, Told, an_identity
@@ -91,6 +94,26 @@ def test_mkfs_runs_on_nothing_but_its_own(
             with pytest.raises(Refused, match="is not empty"):
                 make_file_system(context, permit(), loop)
             assert devices.digest(loop) == before
+
+
+@pytest.mark.parametrize(
+    ("gib", "mib"), [(10, 256), (1024, 256), (2047, 256), (2048, 512), (8192, 2048), (65536, 2048)]
+)
+def test_a_large_file_system_has_larger_groups(gib: int, mib: int) -> None:
+    assert group_mib(gib << 30) == mib
+
+
+def test_mkfs_makes_so_large_groups(tmp_path: Path) -> None:
+    """2 TiB, sparse: as many of them as that gives, and a sixteenth more at most."""
+    image = tmp_path / "disk"
+    image.touch()
+    os.truncate(image, 2 << 40)
+    options = ["-O", "-K", "-p", "lock_dlm", "-t", "lab:FS0", "-j", "2", "-J", "8"]
+    argv = ["mkfs.gfs2", *options, "-r", str(group_mib(2 << 40)), str(image)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    found = re.search(r"^Resource groups:\s+(\d+)$", said, re.MULTILINE)
+    assert found
+    assert 4096 <= int(found[1]) <= 4352
 
 
 def test_mkfs_takes_a_permit_only(tmp_path: Path) -> None:
