@@ -3,11 +3,12 @@
     python -m bench.agent [--gib 10 10240] [--folder build/bench-agent]
 
 For each size of the data partition a pair is installed from a medium of its own, switched on and
-left alone until it is complete. "CPU" is what the agents' processes used themselves over all boots,
-without the programs they ran (`cpu_s` of journal.jsonl and RESULT: the fuller node's counts);
-"resident" is VmHWM. Seconds are the host's, from both nodes' power-on; `programs` are the longest
-on the first node. What the peer is waited for is in them, and so is every other load of the
-machine. Disks and memory lie in /dev/shm: 6 GiB for 10 TiB.
+left alone until it is complete. "CPU" is what the agents' processes used over all boots, without
+the programs they ran (`cpu_s` of journal.jsonl and RESULT: the fuller node's); "resident" is VmHWM.
+Seconds are the host's, from both nodes' power-on, other load of the machine included; `programs`
+are the longest on the first node. Targets meant for hardware are held against figures divided by
+how much slower the node's Python starts than the host's (bench.slowness). Disks and memory lie in
+/dev/shm: 6 GiB for 10 TiB.
 """
 
 import argparse
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from bench.slowness import slowness
 from builder.demo.assemble import assemble
 from builder.plan.agent import archive
 from builder.resources import agent_sources
@@ -76,6 +78,7 @@ class BringUp:
     looks: dict[str, list[Look]]
     programs: list[tuple[float, str]]
     load: float
+    slowness: float
 
     @property
     def changing(self) -> list[str]:
@@ -157,6 +160,7 @@ def bring_up(images: Images, source: Path, folder: Path, gib: int) -> BringUp:
             },
             programs=programs(made, made.servers[0]),
             load=busy,
+            slowness=slowness(made, made.servers[0]),
         )
 
 
@@ -237,7 +241,6 @@ def median(looks: Sequence[Look]) -> float:
 
 FIGURES: dict[str, Callable[[Sequence[Look]], float]] = {
     ", s": median,
-    ", least s": lambda looks: min(look.seconds for look in looks),
     ", CPU s": lambda looks: statistics.median(look.cpu_s for look in looks),
     ", commands": lambda looks: len(looks[0].commands),
 }
@@ -256,6 +259,7 @@ def report(runs: Sequence[BringUp], archive_bytes: int) -> bool:
             for verb in VERBS
             for name, figure in FIGURES.items()
         },
+        "slower than the host": [f"{run.slowness:.1f}" for run in runs],
         "load, 5 minutes": [f"{run.load:.1f}" for run in runs],
     }
     for name, cells in rows.items():
@@ -269,19 +273,23 @@ def report(runs: Sequence[BringUp], archive_bytes: int) -> bool:
             print(f"{took:8.1f}  {command[:100]}")
         for line in run.changing:
             print(f"  not expected of a converged node: {line}")
-    print(f"\narchive: {archive_bytes} bytes")
+    print()
     least, most = min(runs, key=lambda run: run.gib), max(runs, key=lambda run: run.gib)
     growth = most.seconds["mounted"] - least.seconds["mounted"]
+    grown = f"{least.gib} to {most.gib} GiB: {growth:+.0f} s to mounted, under {GROWTH_S:g}"
     targets = {
-        f"agent's own CPU: under {CPU_S:g} s": all(total(run.cpu_s) < CPU_S for run in runs),
-        "converged: no mutating command": not any(run.changing for run in runs),
-        f"converged: under {CONVERGED_S:g} s": all(
-            median(looks) < CONVERGED_S for run in runs for looks in run.looks.values()
+        f"agent's own CPU: under {CPU_S:g} s at the host's speed": all(
+            total(run.cpu_s) / run.slowness < CPU_S for run in runs
         ),
-        f"archive: under {ARCHIVE_KB} KB": archive_bytes < ARCHIVE_KB * 1000,
+        "converged: no mutating command": not any(run.changing for run in runs),
+        f"converged: under {CONVERGED_S:g} s at the host's speed": all(
+            median(looks) / run.slowness < CONVERGED_S
+            for run in runs
+            for looks in run.looks.values()
+        ),
+        f"archive: {archive_bytes} bytes, under {ARCHIVE_KB} KB": archive_bytes < ARCHIVE_KB * 1000,
         f"resident: under {RESIDENT_MB} MB": all(run.resident_mb < RESIDENT_MB for run in runs),
-        f"{least.gib} to {most.gib} GiB: {growth:+.0f} s to mounted, under {GROWTH_S:g}": growth
-        < GROWTH_S,
+        grown: growth < GROWTH_S,
     }
     for target, met in targets.items():
         print(f"{'met' if met else 'MISSED':8}{target}")
