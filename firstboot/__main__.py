@@ -6,6 +6,7 @@ Exit status: 0 done, 1 failed, 2 wrong usage, 3 node.json not usable, 5 refused,
 """
 
 import argparse
+import importlib
 import logging
 import sys
 from pathlib import Path
@@ -14,42 +15,27 @@ from typing import Callable, Optional
 from firstboot import commandline
 from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
-from firstboot.verbs import (
-    allowrejoin,
-    apply,
-    collect,
-    converging,
-    gate,
-    guest,
-    health,
-    looking,
-    poweroff,
-    rehearse,
-    reset,
-    resolve,
-    startalone,
-    update,
-)
 
 Verb = Callable[[Identity, Path, argparse.Namespace], int]
-VERBS: dict[str, Verb] = {
-    "agent": converging.agent,
-    "run": converging.run_once,
-    "status": looking.status,
-    "why": looking.why,
-    "check": looking.check,
-    "health": health.look,
-    "collect": collect.collect,
-    "gate": gate.pass_gate,
-    "rehearse": rehearse.rehearse,
-    "start-alone": startalone.start_alone,
-    "poweroff": poweroff.poweroff,
-    "update": update.update,
-    "guest": guest.guest,
-    "allow-rejoin": allowrejoin.allow_rejoin,
-    "apply": apply.apply,
-    "reset": reset.reset,
-    "resolve": resolve.resolve,
+# A verb's module is loaded once it is typed: all of them take longer than most verbs do.
+VERBS = {
+    "agent": ("converging", "agent"),
+    "run": ("converging", "run_once"),
+    "status": ("looking", "status"),
+    "why": ("looking", "why"),
+    "check": ("looking", "check"),
+    "health": ("health", "look"),
+    "collect": ("collect", "collect"),
+    "gate": ("gate", "pass_gate"),
+    "rehearse": ("rehearse", "rehearse"),
+    "start-alone": ("startalone", "start_alone"),
+    "poweroff": ("poweroff", "poweroff"),
+    "update": ("update", "update"),
+    "guest": ("guest", "guest"),
+    "allow-rejoin": ("allowrejoin", "allow_rejoin"),
+    "apply": ("apply", "apply"),
+    "reset": ("reset", "reset"),
+    "resolve": ("resolve", "resolve"),
 }
 
 
@@ -68,7 +54,14 @@ def main(argv: Optional[list[str]] = None) -> int:
     except (OSError, NodeError) as error:
         print(f"ksnode: {error}", file=sys.stderr)
         return BAD_PLAN
-    return VERBS[arguments.command](identity, root, arguments)
+    return verb(arguments.command)(identity, root, arguments)
+
+
+def verb(name: str) -> Verb:
+    """The function that does what is called so on the command line."""
+    module, function = VERBS[name]
+    found: Verb = getattr(importlib.import_module(f"firstboot.verbs.{module}"), function)
+    return found
 
 
 if __name__ == "__main__":

@@ -5,7 +5,18 @@ from pathlib import Path
 from typing import Any
 
 from firstboot import VERSION
-from firstboot.verbs import checking, guest
+
+# What `ksnode check` looks at (verbs/checking.py has the same).
+SUBSYSTEMS = (
+    "cables",
+    "cluster",
+    "file-system",
+    "links",
+    "memory",
+    "raid",
+    "replication",
+    "selinux",
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -20,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     _looking(commands)
     _mending(commands)
     _living(commands)
-    guest.describe(commands.add_parser("guest", help="the pair's guests: add, move, list them"))
+    _guests(commands.add_parser("guest", help="the pair's guests: add, move, list them"))
     passing = commands.add_parser("gate", help="what ksbuild-gate.service runs at each boot")
     passing.add_argument("--stopped", action="store_true", help="this boot ends by a shutdown")
     return parser
@@ -35,7 +46,7 @@ def _looking(commands: Any) -> None:
         looking_on = commands.add_parser(name, help=text)
         looking_on.add_argument("--json", action="store_true", help="the same as JSON")
     checked = commands.add_parser("check", help="one line and an exit status for Nagios")
-    checked.add_argument("subsystem", nargs="?", choices=sorted(checking.SOURCES))
+    checked.add_argument("subsystem", nargs="?", choices=SUBSYSTEMS)
     checked.add_argument("--metrics", action="store_true", help="all parts, for Prometheus")
     feeling = commands.add_parser("health", help="how this node is as a place for guests")
     feeling.add_argument("--tell", action="store_true", help="tell pacemaker, which moves guests")
@@ -75,3 +86,27 @@ def _living(commands: Any) -> None:
     other.add_argument("plan", type=Path, help="what ksbuild plan --out has written")
     other.add_argument("--dry-run", action="store_true", help="only say what differs")
     other.add_argument("--json", action="store_true", help="what differs, as JSON")
+
+
+def _guests(parser: argparse.ArgumentParser) -> None:
+    """What may be done with the pair's guests."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    adding = actions.add_parser(
+        "add", help="make a domain of libvirt's a guest", usage="%(prog)s NAME [options] "
+        "(--xml FILE | -- VIRT-INSTALL ARGUMENTS)"
+    )  # fmt: skip
+    adding.add_argument("--xml", type=Path, help="libvirt's XML of it")
+    adding.add_argument("--size", help="of an image that is to be made, as 20G")
+    adding.add_argument("--prefer", metavar="NODE", help="where it starts when both are there")
+    adding.add_argument("--after", metavar="GUEST", action="append", default=[])
+    adding.add_argument("--priority", type=int, default=1, help="in a duel of the nodes; 1")
+    removing = actions.add_parser("remove", help="stop it and forget it; its disks stay")
+    removing.add_argument("--confirm", metavar="NAME", help="its name once more")
+    moving = actions.add_parser("move", help="move it live")
+    for one in (adding, removing, moving, actions.add_parser("console", help="its console")):
+        one.add_argument("name")
+    moving.add_argument("node", nargs="?", help="default: the other one")
+    for one in (adding, removing, moving):
+        one.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    showing = actions.add_parser("list", help="where they are, and what is none of them")
+    showing.add_argument("--json", action="store_true", help="the same as JSON")

@@ -44,30 +44,6 @@ def guest(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     return FAILED
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
-    """The verb's own command line."""
-    actions = parser.add_subparsers(dest="action", required=True)
-    adding = actions.add_parser(
-        "add", help="make a domain of libvirt's a guest", usage="%(prog)s NAME [options] "
-        "(--xml FILE | -- VIRT-INSTALL ARGUMENTS)"
-    )  # fmt: skip
-    adding.add_argument("--xml", type=Path, help="libvirt's XML of it")
-    adding.add_argument("--size", help="of an image that is to be made, as 20G")
-    adding.add_argument("--prefer", metavar="NODE", help="where it starts when both are there")
-    adding.add_argument("--after", metavar="GUEST", action="append", default=[])
-    adding.add_argument("--priority", type=int, default=1, help="in a duel of the nodes; 1")
-    removing = actions.add_parser("remove", help="stop it and forget it; its disks stay")
-    removing.add_argument("--confirm", metavar="NAME", help="its name once more")
-    moving = actions.add_parser("move", help="move it live")
-    for one in (adding, removing, moving, actions.add_parser("console", help="its console")):
-        one.add_argument("name")
-    moving.add_argument("node", nargs="?", help="default: the other one")
-    for one in (adding, removing, moving):
-        one.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    showing = actions.add_parser("list", help="where they are, and what is none of them")
-    showing.add_argument("--json", action="store_true", help="the same as JSON")
-
-
 def move(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Move a guest live. Nothing of it stays in the CIB, however it ends."""
     state = cluster.ready(identity, root, run)

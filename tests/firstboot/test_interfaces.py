@@ -2,19 +2,23 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from firstboot import exits
-from firstboot.__main__ import VERBS, main
+from firstboot import commandline, exits
+from firstboot.__main__ import VERBS, main, verb
 from firstboot.journal import Journal
 from firstboot.node import to_json
+from firstboot.verbs import checking
 from tests.firstboot.conftest import an_identity
 from tests.firstboot.test_steps import lay
 
-REFERENCE = (Path(__file__).parents[2] / "docs/reference.md").read_text()
+ROOT = Path(__file__).parents[2]
+REFERENCE = (ROOT / "docs/reference.md").read_text()
 STEP = {"event", "detail", "since"}
 
 
@@ -67,6 +71,22 @@ def test_keys_of_the_verdict(node: Path, verdict: str, more: "set[str]") -> None
     result = json.loads((node / "var/lib/ksbuild/RESULT").read_text())
     assert result.keys() == ALWAYS | more
     assert result["schema"] == 1
+
+
+def test_what_is_typed_is_what_is_done() -> None:
+    commands = next(a for a in commandline.parser()._actions if a.dest == "command")
+    assert isinstance(commands.choices, dict)
+    assert commands.choices.keys() == VERBS.keys()
+    assert all(callable(verb(name)) for name in VERBS)
+    assert sorted(checking.SOURCES) == list(commandline.SUBSYSTEMS)
+
+
+def test_no_verb_is_loaded_before_it_is_typed() -> None:
+    """Each minute one of them is."""
+    load = "import firstboot.__main__, sys; print([m for m in sys.modules if '.verbs' in m])"
+    argv = [sys.executable, "-c", load]
+    loaded = subprocess.run(argv, capture_output=True, text=True, check=True, cwd=ROOT).stdout
+    assert loaded == "[]\n"
 
 
 def test_every_verb_stands_in_the_reference() -> None:
