@@ -124,7 +124,7 @@ def render(
 def describe(templates: jinja2.Environment, profile: Profile) -> str:
     """The kickstart that describes a server and installs nothing."""
     text = templates.get_template("describe.ks.j2").render(profile=profile, progress=None)
-    readback.alike(text)
+    readback.accept(text)
     return text
 
 

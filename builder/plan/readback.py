@@ -94,6 +94,11 @@ def _options(kind: Any) -> Any:
     return kind(returnClassForVersion(RHEL9)(mapping={}, dataMapping={}))._getParser()
 
 
+def accept(text: str) -> None:
+    """Raises KickstartError unless pykickstart takes the text."""
+    parse(_outline(text), frozenset())
+
+
 def check(
     text: str,
     profile: Profile,
@@ -189,9 +194,9 @@ def _network(node: NodeSection) -> tuple[str, str, str]:
     return node.name, node.uplink.ports[0], address
 
 
-@functools.lru_cache(maxsize=64)
-def alike(text: str) -> Any:
-    """What `parse` makes of a text that is the same for most pairs; nobody changes what it is."""
+@functools.cache
+def _alike(text: str) -> Any:
+    """The few lines on the disk, the same for most nodes; nobody changes what is returned."""
     return parse(text, frozenset())
 
 
@@ -204,7 +209,7 @@ def _disk(text: str, profile: Profile) -> list[tuple[str, object, object]]:
     if lines is None or append is None:
         raise KickstartError("the kickstart does not tell Anaconda of the disk")
     told = re.sub(r"\$\{at\[(\w+)\]\}", r"\1", lines[1]).replace("$disk", "disk")
-    handler = alike(told.replace("$append", "".join(shlex.split(append[1]))))
+    handler = _alike(told.replace("$append", "".join(shlex.split(append[1]))))
     mounts = [(p.onPart, p.mountpoint, p.fstype, p.format) for p in handler.partition.partitions]
     return [
         ("partitions", made, [(str(p.start), str(p.size)) for p in planned]),
