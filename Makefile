@@ -48,9 +48,9 @@ test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 test-slow:  ## every crash at every effect, a rejoin, what humans type on a pair (hours)
 	@./setup.sh test && $(BIN)/pytest -m slow tests/pair tests/uml
 
-bench:  ## patching beside xorriso + implantisomd5; a boot storm; the agent on 10 GiB and 10 TiB
+bench:  ## patching beside xorriso + implantisomd5; a boot storm; a tree for 200 pairs; the agent on 10 GiB and 10 TiB
 	@./setup.sh test && $(BIN)/python -m bench.cli && $(BIN)/python -m bench.patch
-	@$(BIN)/python -m bench.serve && $(BIN)/python -m bench.agent
+	@$(BIN)/python -m bench.serve && $(BIN)/python -m bench.pxe && $(BIN)/python -m bench.agent
 
 lint:  ## ruff, shellcheck, and the agent's Python floor
 	@$(BIN)/ruff check -q && $(BIN)/ruff format -q --check && shellcheck setup.sh .ci/run builder/demo/init.sh
