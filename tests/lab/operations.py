@@ -21,8 +21,15 @@ GUEST = """cibadmin --modify --allow-create --scope configuration --xml-pipe <<'
 <rsc_colocation id="vm1-beside" rsc="vm1" with-rsc="ks-vmdata-clone" score="INFINITY"/>
 </constraints></configuration>
 END"""
-NO_GUEST = "crm_resource --resource vm1 --cleanup; cibadmin --delete --xml-text "
-NO_GUEST += "'<primitive id=\"vm1\"/>'"
+# What names it goes first, or the rest would be against the schema.
+NO_GUEST = "; ".join(
+    f"cibadmin --delete --xml-text '<{kind} id=\"{name}\"/>'"
+    for kind, name in (
+        ("rsc_colocation", "vm1-beside"),
+        ("rsc_order", "vm1-after"),
+        ("primitive", "vm1"),
+    )
+)
 PREFER = "crm_resource --resource vm1 --move --node"
 WHERE = "crm_resource --resource vm1 --locate --quiet"
 MOVED_S, BACK_S, DOWN_S = 240.0, 400.0, 180

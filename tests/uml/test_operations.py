@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.bringup import Stock, complete_pair
-from tests.lab.operations import GUEST, PREFER, WHERE, moves
+from tests.lab.operations import GUEST, NO_GUEST, PREFER, WHERE, moves
 from tests.lab.writer import Writer
 from tests.uml.images import Images
 from tests.uml.pair import KSBUILD, TestPair
@@ -74,7 +74,7 @@ def test_a_pair_is_switched_off_and_its_guest_stops_once(pair: TestPair) -> None
     assert pair.on(pair.servers[0], WHERE).split() in (["justinian"], ["julius"])
     assert moves(pair) == before
     assert [bmc.told("off") for bmc in pair.bmcs] == offs, "somebody was fenced"
-    pair.on(pair.servers[0], "cibadmin --delete --xml-text '<primitive id=\"vm1\"/>'")
+    pair.on(pair.servers[0], NO_GUEST)
 
 
 def test_one_node_goes_on_alone_when_told_that_the_other_is_off(pair: TestPair) -> None:
