@@ -17,6 +17,14 @@ _OPTIONS = (
 )
 
 
+class Complaint(subprocess.CalledProcessError):
+    """A command on a node failed; its text has what the command said, too."""
+
+    def __str__(self) -> str:
+        """The last of both outputs."""
+        return f"{super().__str__()}\n{self.stdout[-2000:]}{self.stderr[-2000:]}"
+
+
 class Shell:
     """Root's shell on any node of the lab that has power, by its address."""
 
@@ -43,7 +51,7 @@ class Shell:
     def run(
         self, address: str, command: str, *, timeout: float = 60, ok: tuple[int, ...] = (0,)
     ) -> str:
-        """What the command printed; CalledProcessError when it fails, with what it complained."""
+        """What the command printed; Complaint when it fails."""
         done = subprocess.run(
             self.argv(address, command),
             capture_output=True,
@@ -52,7 +60,5 @@ class Shell:
             check=False,
         )
         if done.returncode not in ok:
-            raise subprocess.CalledProcessError(
-                done.returncode, command, done.stdout[-2000:], done.stderr[-2000:]
-            )
+            raise Complaint(done.returncode, command, done.stdout, done.stderr)
         return done.stdout
