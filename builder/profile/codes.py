@@ -93,6 +93,10 @@ CODES: dict[str, tuple[str, str]] = {
         "Over plain http whoever listens on that network reads how far the nodes are, and the\n"
         "token by which they tell it. All it is good for is telling lies on the page.",
     ),
+    "KS139": (
+        "thresholds upside down",
+        "A file system is first rather full, a warning, and then too full, which is critical.",
+    ),
     "KS140": ("a repository stands twice", "Names of repositories are used once."),
     "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),
     "KS142": (
