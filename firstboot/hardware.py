@@ -13,6 +13,7 @@ SMARTCTL = "usr/sbin/smartctl"
 IPMITOOL = ("ipmitool",)  # the kernel's /dev/ipmi0
 ANY_STATUS = tuple(range(256))  # bits of a mask, which timeouts look like as well
 DISK_S, BMC_S = 15.0, 60.0
+RAID_CONTROLLER = "12"  # SPC-4, peripheral device type 0Ch
 MOST_BEHIND = 128  # os_linux.cpp of smartmontools: "-d cciss,N" has N to 127
 
 
@@ -62,7 +63,7 @@ def _smartctl(run: Run, *words: str) -> str:
 
 
 def _smart_arrays(root: Path) -> Iterator[str]:
-    """A path to each Smart Array that hides its disks behind its arrays; smartctl scans none."""
+    """A path to each Smart Array that hides its disks behind its arrays; smartctl finds none."""
     hosts = set()
     for level in sorted((root / "sys/block").glob("sd*/device/raid_level")):
         host = (level.parent).resolve().name.partition(":")[0]
@@ -70,7 +71,17 @@ def _smart_arrays(root: Path) -> Iterator[str]:
         hides = level.read_text(encoding="ascii").strip() != "N/A"
         if hides and host not in hosts and driver.read_text(encoding="ascii").strip() == "hpsa":
             hosts.add(host)
-            yield f"/dev/{level.parents[1].name}"
+            yield _controller(root, host) or f"/dev/{level.parents[1].name}"
+
+
+def _controller(root: Path, host: str) -> Optional[str]:
+    """Its own node, which is the one to ask by (smartctl(8)); None where sg is not loaded."""
+    for node in sorted((root / "sys/class/scsi_generic").glob("sg*")):
+        device = (node / "device").resolve()
+        kind = (device / "type").read_text(encoding="ascii").strip()
+        if device.name.partition(":")[0] == host and kind == RAID_CONTROLLER:
+            return f"/dev/{node.name}"
+    return None
 
 
 def _behind(path: str, run: Run) -> Iterator[Optional[Disk]]:
