@@ -13,7 +13,8 @@ from typing import Any, Optional
 from firstboot.thresholds import Monitoring
 
 SCAN = ("--scan-open",)
-# A disk that sleeps is left asleep, with status 0; "ssd" is the wear of those that wear.
+# A disk that sleeps is left asleep, with status 0; "ssd" is the wear of those that wear. Without
+# --info a SCSI disk that has no SMART passes.
 LOOK = (*("--nocheck=standby,0", "--info", "--health", "--attributes", "--log=ssd"),)
 UNOPENED = 2  # bit 1
 
