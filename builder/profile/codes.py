@@ -93,10 +93,6 @@ CODES: dict[str, tuple[str, str]] = {
         "Over plain http whoever listens on that network reads how far the nodes are, and the\n"
         "token by which they tell it. All it is good for is telling lies on the page.",
     ),
-    "KS139": (
-        "thresholds upside down",
-        "A file system is first rather full, a warning, and then too full, which is critical.",
-    ),
     "KS140": ("a repository stands twice", "Names of repositories are used once."),
     "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),
     "KS142": (
@@ -113,5 +109,9 @@ CODES: dict[str, tuple[str, str]] = {
         "no key is pinned",
         "With a key and its fingerprint in the profile the nodes want every package signed by it.\n"
         "Without, they take what the repositories give, as their addresses are trusted.",
+    ),
+    "KS145": (
+        "thresholds upside down",
+        "A file system is first rather full, a warning, and then too full, which is critical.",
     ),
 }

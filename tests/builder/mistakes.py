@@ -6,7 +6,7 @@ MISTAKES = [
         "[storage]",
         "[monitoring]\nfull_warning_percent = 95\n[storage]",
         "95\n[storage]",
-        "KS139]: monitoring.full_warning_percent: 95 is not below full_critical_percent, 90: it would"
+        "KS145]: monitoring.full_warning_percent: 95 is not below full_critical_percent, 90: it would"
         " never be a mere warning",
     ),
     (

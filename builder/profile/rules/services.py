@@ -209,7 +209,7 @@ def thresholds(profile: Profile) -> Iterator[Problem]:
     low, high = profile.monitoring.full_warning_percent, profile.monitoring.full_critical_percent
     if low >= high:
         yield Problem(
-            "KS139",
+            "KS145",
             ("monitoring", "full_warning_percent"),
             f"{low} is not below full_critical_percent, {high}: it would never be a mere warning",
             f"give it less than {high}, or full_critical_percent more",
