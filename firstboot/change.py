@@ -61,6 +61,7 @@ _CLUSTER = _no("both nodes must run with the same at any moment")
 _DRBD = _no("DRBD's device is made by it")
 _GFS2 = _no("the file system was made with it")
 _UPLINK, _MEMORY = _live(UPLINK), _live(MEMORY)
+_WATCH = _live(note="it counts from the next look")
 
 FIELDS: Mapping[str, Way] = {
     "id": _no("it is another pair"),
@@ -103,6 +104,13 @@ FIELDS: Mapping[str, Way] = {
     "guests.migrations": Way(
         NOT_OURS, (CLUSTER,), "pcs property set migration-limit=NUMBER"
     ),
+    "monitoring.full_warning_percent": _WATCH,
+    "monitoring.full_critical_percent": _WATCH,
+    "monitoring.disk_celsius": _WATCH,
+    "monitoring.disk_worn_percent": _WATCH,
+    "monitoring.disk_bad_sectors": _WATCH,
+    "monitoring.clock_offset_ms": _WATCH,
+    "monitoring.quiet_sensors": _WATCH,
     "nodes.name": _NODE,
     "nodes.serial": _NODE,
     "nodes.uplink.ports": _UPLINK,

@@ -9,13 +9,17 @@ from firstboot import VERSION
 # What `ksnode check` looks at (verbs/checking.py has the same).
 SUBSYSTEMS = (
     "cables",
+    "clock",
     "cluster",
+    "disks",
     "file-system",
     "links",
     "memory",
     "raid",
     "replication",
+    "root",
     "selinux",
+    "sensors",
 )
 
 

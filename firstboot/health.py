@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Optional
 
-from firstboot import raid
+from firstboot import raid, smart
 from firstboot.drbd import UP_TO_DATE, Status
+from firstboot.sensors import Sensor
+from firstboot.thresholds import Monitoring
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 PREFIX = "#health-ks-"  # pacemaker sums up what begins with #health
@@ -38,6 +40,28 @@ def arrays(drives: "Sequence[raid.Drive]") -> Finding:
     if bad:
         return Finding("raid", RED, "; ".join(map(str, bad)))
     return Finding("raid", GREEN, f"{len(drives)} drives are whole")
+
+
+def disks(found: Sequence[smart.Disk], limits: Monitoring) -> Finding:
+    """Red as soon as one foretells its end; yellow beyond a threshold."""
+    if not found:
+        return Finding("disks", "", "no disk tells of itself")
+    failing = [f"{disk} is failing: {disk.failing}" for disk in found if disk.failing]
+    if failing:
+        return Finding("disks", RED, "; ".join(failing))
+    worn = [f"{disk} {worry}" for disk in found for worry in smart.worries(disk, limits)]
+    return Finding("disks", YELLOW if worn else GREEN, "; ".join(worn) or f"{len(found)} are well")
+
+
+def sensors(found: Sequence[Sensor]) -> Finding:
+    """Red while it is so hot that the server will switch itself off; else it runs on: yellow."""
+    if not found:
+        return Finding("sensors", "", "the BMC tells of no sensor")
+    hot = [str(sensor) for sensor in found if sensor.switches_off]
+    if hot:
+        return Finding("sensors", RED, "; ".join(hot))
+    bad = [str(sensor) for sensor in found if sensor.bad]
+    return Finding("sensors", YELLOW if bad else GREEN, "; ".join(bad) or f"{len(found)} are well")
 
 
 def replication(seen: Optional[Status]) -> Finding:

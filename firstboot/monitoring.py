@@ -13,10 +13,10 @@ from firstboot.exits import CRITICAL, OK, UNKNOWN, WARNING
 from firstboot.node import RESOURCE, Identity
 from firstboot.pacemaker import Cluster
 from firstboot.raid import Drive, faults
+from firstboot.thresholds import Monitoring
 from firstboot.verification.oddities import LINKS, NEXT
 
 LEVELS = {OK: "OK", WARNING: "WARNING", CRITICAL: "CRITICAL", UNKNOWN: "UNKNOWN"}
-FULL_PERCENT, ALMOST_FULL_PERCENT = 90.0, 80.0  # GFS2 gets slow and then stuck when it is full
 # Name -> what it is, as Prometheus' HELP has it.
 GAUGES = {
     "check_level": "Nagios' level: 0 ok, 1 warning, 2 critical, 3 unknown",
@@ -34,6 +34,15 @@ GAUGES = {
     "selinux_denials": "Denials since boot of what our parts wanted",
     "raid_drives": "Arrays and disks that the controller tells of",
     "raid_faults": "Those that are not whole",
+    "disk_failing": "Whether a disk foretells its end",
+    "disk_celsius": "Temperature of a disk",
+    "disk_worn_percent": "Share of the writes it is made for that a disk has had",
+    "disk_bad_sectors": "Sectors that a disk replaced or cannot read",
+    "sensor_celsius": "Temperature that a sensor of the BMC's shows",
+    "sensor_faults": "Sensors of the BMC's that call for somebody",
+    "root_size_bytes": "Size of the root file system",
+    "root_used_bytes": "Bytes of it that are in use",
+    "clock_offset_seconds": "By how much the clock is off, ahead or behind",
 }
 
 
@@ -124,16 +133,19 @@ def cables(identity: Identity, up: Mapping[str, bool]) -> Reading:
     return Reading(level, f"{text}{NEXT}the cables; cat /proc/net/bonding/*", numbers)
 
 
-def file_system(place: str, options: Optional[str], size: int, used: int) -> Reading:
-    """The shared file system: `options` None where it is not mounted; sizes in bytes."""
-    if options is None:
+def file_system(
+    place: str, mounted: bool, size: int, used: int, limits: Monitoring, gauge: str = "filesystem"
+) -> Reading:
+    """A file system, by default the shared one; sizes in bytes."""
+    if not mounted:
         return Reading(CRITICAL, f"{place} is not mounted{NEXT}ksnode why; crm_mon -1rf")
     numbers = (
-        Number("filesystem_size_bytes", float(size)),
-        Number("filesystem_used_bytes", float(used)),
+        Number(f"{gauge}_size_bytes", float(size)),
+        Number(f"{gauge}_used_bytes", float(used)),
     )
     percent = 100.0 * used / size if size else 0.0
-    level = OK if percent < ALMOST_FULL_PERCENT else WARNING if percent < FULL_PERCENT else CRITICAL
+    full = percent >= limits.full_critical_percent
+    level = CRITICAL if full else WARNING if percent >= limits.full_warning_percent else OK
     way_out = "" if level == OK else f"{NEXT}du -x --max-depth 1 -h {place}"
     return Reading(level, f"{place} is {percent:.0f}% full{way_out}", numbers)
 

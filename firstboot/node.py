@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Optional
 
 from firstboot import VERSION, strictjson
+from firstboot.thresholds import Monitoring
 
 SCHEMA = 1
 RENDEZVOUS_PORT = 8443
@@ -207,14 +208,12 @@ class Pair:
     cluster: Cluster
     ksm: Ksm
     guests: Guests
+    monitoring: Monitoring
     nodes: tuple[Node, Node]
 
     def node(self, name: str) -> Node:
         """The node of that name; KeyError when the pair has none."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise KeyError(name)
+        return {node.name: node for node in self.nodes}[name]
 
     def peer_of(self, name: str) -> Node:
         """The other node."""

@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[1]
 BUILDER = sorted((ROOT / "builder").rglob("*.py"))
 AGENT = sorted((ROOT / "firstboot").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-BUILDER_MAY_TAKE = {"firstboot.node", "firstboot.render", "firstboot.seed", "firstboot.sequence"}
+BUILDER_MAY_TAKE = {
+    *("firstboot.node", "firstboot.render", "firstboot.seed", "firstboot.sequence"),
+    "firstboot.thresholds",
+}
 # What a pure module may import; anything else could touch a file, the clock or the network.
 PURE_MODULES = {
     *("ast", "base64", "collections", "dataclasses", "enum", "functools", "hashlib", "hmac", "io"),
@@ -19,6 +22,7 @@ PURE_MODULES = {
     *(
         "re",
         "shlex",
+        "tokenize",
         "typing",
         "uuid",
         "warnings",
@@ -34,6 +38,7 @@ PURE_OURS = (
     "builder.profile",
     "firstboot.node",
     "firstboot.render",
+    "firstboot.thresholds",
 )
 PURE_NAMES = {
     "functools",

@@ -32,7 +32,7 @@ class Source:
 _ALWAYS = (
     Source("NetworkManager", "network-manager", ("nmcli", "NetworkManager.service")),
     Source("audit", "", ("ausearch",), "selinux"),
-    Source("chrony", "chrony", ("chronyd.service",)),
+    Source("chrony", "chrony", ("chronyc", "chronyd.service")),
     Source(
         "corosync",
         "corosync",
@@ -71,6 +71,8 @@ _ALWAYS = (
         "resource-agents",
         ("ocf:heartbeat:Filesystem", "ocf:heartbeat:VirtualDomain"),
     ),
+    # The lab's disks are files.
+    Source("smartmontools", "", ("smartctl",), "hypervisor"),
     Source("systemd", "", ("journalctl", "systemctl", "/usr/lib/systemd/systemd-sysctl")),
     Source("systemd-udev", "udev", ("udevadm",)),
     Source(

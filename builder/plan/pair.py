@@ -2,8 +2,10 @@
 
 from builder.plan.disk import grain
 from builder.profile.model import Access, NodeSection, Profile, StorageSection
+from builder.profile.monitoring import Monitoring
 from builder.profile.services import FenceDevice
 from firstboot import node as its
+from firstboot import thresholds
 
 
 def pair(profile: Profile) -> its.Pair:
@@ -27,6 +29,7 @@ def pair(profile: Profile) -> its.Pair:
         cluster=its.Cluster(**profile.cluster.model_dump()),
         ksm=its.Ksm(ksm.enabled, ksm.monitor_interval_s, ksm.threshold_percent, ksm.sleep_ms),
         guests=its.Guests(guests.dirty_mib, guests.migrations),
+        monitoring=_monitoring(profile.monitoring),
         nodes=(first, second),
     )
 
@@ -34,6 +37,11 @@ def pair(profile: Profile) -> its.Pair:
 def _accounts(access: Access) -> tuple[its.Account, ...]:
     root = its.Account("root", tuple(access.ssh_keys))
     return (root, *(its.Account(user.name, tuple(user.ssh_keys)) for user in access.users))
+
+
+def _monitoring(section: Monitoring) -> thresholds.Monitoring:
+    values = section.model_dump()
+    return thresholds.Monitoring(**values | {"quiet_sensors": tuple(section.quiet_sensors)})
 
 
 def _storage(storage: StorageSection) -> its.Storage:

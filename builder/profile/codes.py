@@ -110,4 +110,8 @@ CODES: dict[str, tuple[str, str]] = {
         "With a key and its fingerprint in the profile the nodes want every package signed by it.\n"
         "Without, they take what the repositories give, as their addresses are trusted.",
     ),
+    "KS145": (
+        "thresholds upside down",
+        "A file system is first rather full, a warning, and then too full, which is critical.",
+    ),
 }

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from builder.profile.monitoring import Monitoring
 from builder.profile.services import (
     Cluster,
     Drbd,
@@ -237,5 +238,6 @@ class Profile(Strict):
     cluster: Cluster = Cluster()
     ksm: Ksm = Ksm()
     guests: Guests = Guests()
+    monitoring: Monitoring = Monitoring()
     node: Annotated[list[NodeSection], Field(min_length=2, max_length=2)]
     """The two nodes; the first in the file is the first node."""

@@ -42,8 +42,9 @@ GATE_NEEDS_NO_MORE = (
     ("SystemCallFilter", "@system-service"),
 )
 
-# It asks drbdsetup, attrd_updater and the RAID controller's tool, which need the machine's devices;
-# nothing that makes a mount namespace, which would hold a copy of the shared file system's mount.
+# It asks drbdsetup, attrd_updater, smartctl, ipmitool and the RAID controller's tool, which need
+# the machine's devices, and has the kernel load the BMC's; nothing that makes a mount namespace,
+# which would hold a copy of the shared file system's mount.
 HEALTH_NEEDS_NO_MORE = (
     ("UMask", "0077"),
     ("LockPersonality", "yes"),

@@ -5,7 +5,18 @@ import os
 from pathlib import Path
 from typing import Callable, Optional
 
-from firstboot import drbd, latches, monitoring, mount, pacemaker, raid
+from firstboot import (
+    clock,
+    drbd,
+    hardware,
+    latches,
+    machine,
+    monitoring,
+    mount,
+    pacemaker,
+    raid,
+    sensors,
+)
 from firstboot.commands import CommandError, Run, run
 from firstboot.exits import UNKNOWN
 from firstboot.monitoring import Reading
@@ -59,16 +70,26 @@ def _cables(identity: Identity, root: Path, _: Run) -> Reading:
 
 def _file_system(identity: Identity, root: Path, run: Run) -> Reading:
     place = identity.pair.gfs2.mount
-    options = mount.options(mount.table(root), place)
-    if options is None:
-        return monitoring.file_system(place, None, 0, 0)
+    limits = identity.pair.monitoring
+    if mount.options(mount.table(root), place) is None:
+        return monitoring.file_system(place, False, 0, 0, limits)
     seen = pacemaker.status(run)
     if seen is None or seen.unclean or not seen.quorate:
         # Until a lost node is fenced GFS2 answers nobody, and whoever asks hangs with it.
         return Reading(UNKNOWN, f"{place} may be frozen; next: ksnode check cluster")
-    found = os.statvfs(root / place.lstrip("/"))
+    return monitoring.file_system(place, True, *_room(root / place.lstrip("/")), limits)
+
+
+def _root(identity: Identity, root: Path, _: Run) -> Reading:
+    limits = identity.pair.monitoring
+    return monitoring.file_system("/", True, *_room(root), limits, "root")
+
+
+def _room(place: Path) -> "tuple[int, int]":
+    """Bytes of the file system, and those in use."""
+    found = os.statvfs(place)
     size, free = found.f_frsize * found.f_blocks, found.f_frsize * found.f_bfree
-    return monitoring.file_system(place, ",".join(options), size, size - free)
+    return size, size - free
 
 
 def _memory(identity: Identity, root: Path, _: Run) -> Optional[Reading]:
@@ -87,6 +108,23 @@ def _raid(_: Identity, root: Path, run: Run) -> Optional[Reading]:
     return monitoring.raid(raid.parse(shown), " ".join((tool, *raid.SHOW)))
 
 
+def _disks(identity: Identity, root: Path, run: Run) -> Optional[Reading]:
+    found = hardware.disks(root, run)
+    return None if found is None else machine.disks(found, identity.pair.monitoring)
+
+
+def _sensors(identity: Identity, root: Path, run: Run) -> Optional[Reading]:
+    if (found := hardware.told(root, run)) is None:
+        return None
+    return machine.sensors(sensors.heard(found, identity.pair.monitoring))
+
+
+def _clock(identity: Identity, _: Path, run: Run) -> Reading:
+    return machine.clock(
+        clock.parse(run(["chronyc", *clock.TRACKING]).stdout), identity.pair.monitoring
+    )
+
+
 SOURCES: "dict[str, Source]" = {
     "replication": _replication,
     "cluster": _cluster,
@@ -96,4 +134,8 @@ SOURCES: "dict[str, Source]" = {
     "memory": _memory,
     "selinux": _selinux,
     "raid": _raid,
+    "disks": _disks,
+    "sensors": _sensors,
+    "root": _root,
+    "clock": _clock,
 }

@@ -8,10 +8,11 @@ import argparse
 import logging
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
-from firstboot import drbd, facts, health, latches, raid
+from firstboot import drbd, facts, hardware, health, latches, raid, sensors
 from firstboot.commands import CommandError, Run, run
 from firstboot.exits import FAILED, OK, REFUSED
 from firstboot.health import Finding
@@ -43,17 +44,15 @@ def look(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     return OK
 
 
-def findings(identity: Identity, root: Path, run: Run) -> "list[Finding]":
-    """Every part this machine has; one that can't be looked at has no colour. Reads only."""
-    found = []
+def findings(identity: Identity, root: Path, run: Run) -> "Iterator[Finding]":
+    """Every part this machine has, as it is looked at; one that can't be has no colour."""
     for part, source in SOURCES.items():
         try:
             finding = source(identity, root, run)
         except (CommandError, OSError, ValueError) as error:
             finding = Finding(part, "", f"cannot be looked at: {error}")
         if finding is not None:
-            found.append(finding)
-    return found
+            yield finding
 
 
 def tell(identity: Identity, finding: Finding, run: Run) -> bool:
@@ -95,9 +94,23 @@ def _crossover(_: Identity, root: Path, __: Run) -> Finding:
     return health.crossover(state.ports(root))
 
 
+def _disks(identity: Identity, root: Path, run: Run) -> Optional[Finding]:
+    found = hardware.disks(root, run)
+    return None if found is None else health.disks(found, identity.pair.monitoring)
+
+
+def _sensors(identity: Identity, root: Path, run: Run) -> Optional[Finding]:
+    if (found := hardware.told(root, run)) is None:
+        return None
+    return health.sensors(sensors.heard(found, identity.pair.monitoring))
+
+
+# What may take its time, as a disk that dies, comes last: the others are told before.
 SOURCES: "dict[str, Source]" = {
     "raid": _raid,
     "drbd": _replication,
     "uplink": _uplink,
     "crossover": _crossover,
+    "sensors": _sensors,
+    "disks": _disks,
 }

@@ -3,6 +3,19 @@
 # What is replaced, by what, where the problem stands, and what it says.
 MISTAKES = [
     (
+        "[storage]",
+        "[monitoring]\nfull_warning_percent = 95\n[storage]",
+        "95\n[storage]",
+        "KS145]: monitoring.full_warning_percent: 95 is not below full_critical_percent, 90: it would"
+        " never be a mere warning",
+    ),
+    (
+        "[storage]",
+        "[monitoring]\ndisk_celsius = 400\n[storage]",
+        "400",
+        "KS105]: monitoring.disk_celsius: input should be less than or equal to 100",
+    ),
+    (
         "mtu = 9000",
         'mtu = "9000"',
         '"9000"',

@@ -27,6 +27,7 @@ from firstboot.node import (
     Storage,
     Uplink,
 )
+from firstboot.thresholds import Monitoring
 
 # The same tests run on three Pythons (tests/test_agent_pythons.py). This is for the dear cases that
 # can differ between them in nothing: what is judged is another program's doing, or the case is one
@@ -36,6 +37,7 @@ ONE_PYTHON = pytest.mark.one_python
 PAIR_ID = "6d3fb2c3-52f5-4e0a-8d0c-1c8d2f6a0b11"
 MACS = tuple(f"52:54:00:01:00:0{n}" for n in (1, 2, 3))
 PEER_MACS = tuple(f"52:54:00:02:00:0{n}" for n in (1, 2, 3))
+LIMITS = Monitoring(80, 90, 60, 90, 10, 500, ())
 
 
 def a_pair(platform: str = "el9") -> Pair:
@@ -56,6 +58,7 @@ def a_pair(platform: str = "el9") -> Pair:
         cluster=Cluster(5000, 1, 0, True, 10),
         ksm=Ksm(True, 60, 20, 10),
         guests=Guests(256, 2),
+        monitoring=LIMITS,
         nodes=(
             a_node("justinian", "CZC1", 1, MACS),
             a_node("julius", "CZC2", 2, PEER_MACS),

@@ -9,7 +9,7 @@ from typing import Any, Optional
 
 import pytest
 
-from firstboot import changing, latches, planfile
+from firstboot import change, changing, latches, planfile
 from firstboot.__main__ import main
 from firstboot.commands import TIMED_OUT, CommandError, Result
 from firstboot.drbd import Status
@@ -67,6 +67,21 @@ def test_any_other_file_is_refused(text: str, why: str) -> None:
     with pytest.raises(Refused, match=why) as refused:
         planfile.parse(text, an_identity())
     assert "ksbuild plan PROFILE --out pair.plan" in refused.value.way_out
+
+
+def test_thresholds_change_in_life_and_touch_nothing() -> None:
+    """`ksnode check` reads them where it reads who it is: the plan itself."""
+    before = an_identity()
+    limits = replace(before.pair.monitoring, disk_celsius=55, quiet_sensors=("Fan 4",))
+    wanted = replace(before, pair=replace(before.pair, monitoring=limits))
+    assert planfile.parse(as_plan(wanted), before) == wanted
+    found = change.differences(before.pair, wanted.pair)
+    assert [str(difference) for difference in found] == [
+        "~ monitoring.disk_celsius: 60 -> 55 (in life: it counts from the next look)",
+        '~ monitoring.quiet_sensors: [] -> ["Fan 4"] (in life: it counts from the next look)',
+    ]
+    assert change.needs_reinstall(found) == []
+    assert change.steps(found) == ()
 
 
 PEER = r'(name="julius" id="2" [^>]*{}=)"{}"'

@@ -5,7 +5,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from firstboot.health import GREEN, RED, YELLOW, Finding
 from firstboot.node import Identity
 from firstboot.verbs.health import findings, look, tell
 from tests.firstboot.conftest import ONE_PYTHON, ScriptedRun, an_identity
+from tests.firstboot.test_machine import listed
 from tests.firstboot.test_pacemaker import recorded
 from tests.firstboot.test_render_cluster import ROOTLESS
 
@@ -37,6 +38,9 @@ class Machine:
     told: "list[str]" = field(default_factory=list)
     clustered: bool = True
     lost: "set[str]" = field(default_factory=set)
+    disk: str = "assumed-ata-worn.json"
+    supply: str = "95 Watts, Presence detected"
+    told_before_the_disks: "list[str]" = field(default_factory=list)
 
     def lay(self) -> None:
         """Everything in order."""
@@ -78,6 +82,13 @@ class Machine:
             text = json.dumps(links)
         elif argv[0] == "hpacucli":
             text = (HERE / "raid" / self.raid).read_text()
+        elif argv[0] == "ipmitool":
+            text = listed(self.supply)
+        elif argv[0] == "smartctl":
+            self.told_before_the_disks = list(self.told)
+            found = json.loads((HERE / "smart" / self.disk).read_text())
+            text = json.dumps({**found, "devices": [{"name": "/dev/sda", "type": "sat"}]})
+            code = found["smartctl"]["exit_status"]
         else:
             assert argv[0] == "attrd_updater", argv
             code = (78 if "--query" in argv else 0) if self.clustered else 102
@@ -120,6 +131,37 @@ def test_a_machine_without_such_a_controller_has_no_such_part(
 ) -> None:
     (machine.root / "usr/sbin/hpacucli").unlink()
     assert colours(identity, machine).keys() == WELL.keys() - {"raid"}
+
+
+def with_tools(machine: Machine) -> None:
+    """smartctl and a BMC."""
+    for name in ("usr/sbin/smartctl", "usr/bin/ipmitool", "dev/ipmi0"):
+        (machine.root / name).parent.mkdir(parents=True, exist_ok=True)
+        (machine.root / name).touch()
+
+
+def test_disks_and_sensors_where_something_asks_them(identity: Identity, machine: Machine) -> None:
+    with_tools(machine)
+    assert colours(identity, machine) == {**WELL, "sensors": GREEN, "disks": YELLOW}
+    limits = replace(identity.pair.monitoring, disk_worn_percent=98)
+    tolerant = replace(identity, pair=replace(identity.pair, monitoring=limits))
+    assert colours(tolerant, machine)["disks"] == GREEN, "the thresholds are the profile's"
+    machine.disk = "assumed-ata-failing.json"
+    machine.supply = "0 Watts, Presence detected, Failure detected"
+    assert colours(identity, machine) == {**WELL, "sensors": YELLOW, "disks": RED}
+    quiet = replace(limits, quiet_sensors=("Power Supply 1",))
+    deaf = replace(identity, pair=replace(identity.pair, monitoring=quiet))
+    assert colours(deaf, machine)["sensors"] == GREEN
+
+
+def test_a_disk_that_takes_its_time_keeps_nothing_back(
+    identity: Identity, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("firstboot.verbs.health.run", machine)
+    with_tools(machine)
+    assert look(identity, machine.root, argparse.Namespace(tell=True)) == 0
+    assert len(machine.told_before_the_disks) == len(machine.told) - 1
+    assert machine.told[-1] == "#health-ks-disks=yellow"
 
 
 def test_old_data_is_red_where_the_other_has_new(identity: Identity, machine: Machine) -> None:

@@ -1,6 +1,7 @@
 """What monitoring is told: levels, lines and numbers, and that real readers take them."""
 
 import dataclasses
+import json
 import os
 import re
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firstboot import drbd, latches, monitoring
+from firstboot import drbd, latches, machine, monitoring
 from firstboot.__main__ import main
 from firstboot.commands import CommandError, Result
 from firstboot.exits import CRITICAL, OK, UNKNOWN, WARNING
@@ -17,13 +18,16 @@ from firstboot.monitoring import Reading
 from firstboot.node import to_json
 from firstboot.pacemaker import Cluster
 from firstboot.raid import parse
+from firstboot.sensors import Sensor
+from firstboot.smart import Disk
 from firstboot.verbs.checking import SOURCES
-from tests.firstboot.conftest import an_identity
+from tests.firstboot.conftest import LIMITS, an_identity
+from tests.firstboot.test_machine import SERVING
 from tests.firstboot.test_steps import lay
 
 RECORDED = Path(__file__).parent / "recorded"
 ROOT = Path(__file__).parents[2]
-ARTICLE = Path(__file__).parent / "raid"
+SMART = Path(__file__).parent / "smart"
 PRIMARY = drbd.parse_proc((RECORDED / "proc-drbd-8.4.11-primary").read_text())
 SOUND = Cluster(
     quorate=True,
@@ -135,20 +139,12 @@ def test_cables(up: dict[str, bool], level: int, said: str) -> None:
     ("used", "level"), [(0, OK), (799, OK), (800, WARNING), (899, WARNING), (900, CRITICAL)]
 )
 def test_a_full_file_system(used: int, level: int) -> None:
-    reading = monitoring.file_system("/srv/vmdata", "rw", 1000, used)
+    reading = monitoring.file_system("/srv/vmdata", True, 1000, used, LIMITS)
     assert reading.level == level
     assert numbers(reading)["filesystem_used_bytes"] == used
 
 
-def test_the_articles_raid() -> None:
-    shown = next(ARTICLE.glob("*article*")).read_text()
-    whole = monitoring.raid(parse(shown), "hpacucli ctrl all show config")
-    assert whole.level == OK
-    assert numbers(whole)["raid_drives"] > 1
-    broken = monitoring.raid(parse(shown.replace("OK)", "Failed)", 1)), "hpacucli")
-    assert broken.level == CRITICAL
-    assert numbers(broken)["raid_faults"] == 1
-    assert monitoring.raid([], "hpacucli").level == UNKNOWN
+WORN = Disk("/dev/bus/0 megaraid,4", "S1", "", False, 31, 99, 0)
 
 
 def all_readings() -> dict[str, Reading]:
@@ -157,10 +153,14 @@ def all_readings() -> dict[str, Reading]:
         "cluster": monitoring.cluster(an_identity(), SOUND),
         "links": monitoring.links({0: True, 1: False}),
         "cables": monitoring.cables(an_identity(), {"eth1": True, "eth2": False}),
-        "file-system": monitoring.file_system("/srv/vmdata", "rw", 1 << 40, 1 << 30),
+        "file-system": monitoring.file_system("/srv/vmdata", True, 1 << 40, 1 << 30, LIMITS),
         "memory": monitoring.memory(12.5),
         "selinux": monitoring.denials(["avc: denied | { read }"]),
         "raid": monitoring.raid(parse("logicaldrive 1 (1 GB, RAID 5, OK)"), "ssacli"),
+        "disks": machine.disks([WORN], LIMITS),
+        "sensors": machine.sensors([Sensor("Temp 1", "unc", "42.50 degrees C")]),
+        "root": monitoring.file_system("/", True, 1000, 850, LIMITS, "root"),
+        "clock": machine.clock(0.001, LIMITS),
     }
 
 
@@ -176,6 +176,8 @@ def test_prometheus_reads_it() -> None:
     read = done.stdout.splitlines()
     assert "ksbuild_check_level {'subsystem': 'links'} 1.0" in read
     assert "ksbuild_cable_up {'port': 'eth2'} 0.0" in read
+    assert "ksbuild_disk_worn_percent {'disk': '/dev/bus/0 megaraid,4'} 99.0" in read
+    assert "ksbuild_sensor_celsius {'sensor': 'Temp 1'} 42.5" in read
     assert f"ksbuild_memory_saved_bytes {{}} {12.5 * (1 << 20)}" in read
     assert len(read) == len([line for line in text.splitlines() if line[0] != "#"])
     told = {n.gauge for reading in all_readings().values() for n in reading.numbers}
@@ -213,8 +215,15 @@ def node(tmp_path: Path) -> Path:
     for port in ("eth1", "eth2", "eth3"):
         lay(tmp_path, f"sys/class/net/{port}/bonding_slave/mii_status", "up")
     lay(tmp_path, "sys/kernel/mm/ksm/pages_sharing", "256")
+    lay(tmp_path, "usr/sbin/smartctl", "")
     latches.set_once(tmp_path, latches.COMPLETE, "")
     return tmp_path
+
+
+def worn_disk() -> str:
+    """smartctl's answer to both questions: which disks, and how that one is."""
+    told = json.loads((SMART / "assumed-ata-worn.json").read_text())
+    return json.dumps({**told, "devices": [{"name": "/dev/sda", "type": "sat"}]})
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]) -> None:
@@ -239,19 +248,23 @@ def test_each_part_by_itself(
         "corosync-cfgtool": LINKS,
         "crm_mon": SOUND_XML.format("false"),
         "ausearch": "",
+        "chronyc": SERVING,
+        "smartctl": worn_disk(),
         "drbdsetup": (RECORDED / "assumed-drbdsetup-status-9.json").read_text(),
     }
     answering(monkeypatch, answers)
     almost_full = os.statvfs_result((4096, 4096, 1000, 150, 150, 0, 0, 0, 0, 255))
-    disks = {node / "srv/vmdata": almost_full}
+    disks = {node / "srv/vmdata": almost_full, node: almost_full}
     monkeypatch.setattr(os, "statvfs", disks.__getitem__)
     came = {name: main(["--root", str(node), "check", name]) for name in SOURCES}
     said = capsys.readouterr().out
     assert len(said.splitlines()) == len(SOURCES)
-    assert came["links"] == came["file-system"] == WARNING
+    assert came["links"] == came["file-system"] == came["root"] == came["disks"] == WARNING
+    assert "/dev/sda (SSD-1) is worn to 97%; next: smartctl --scan-open" in said
     assert came["cluster"] == came["cables"] == came["memory"] == came["selinux"] == OK
     assert "85% full" in said
-    assert came["raid"] == UNKNOWN
+    assert came["raid"] == came["sensors"] == UNKNOWN
+    assert came["clock"] == OK
     assert "RAID UNKNOWN - justinian: not on this platform" in said
     assert main(["--root", str(node), "check", "--metrics"]) == 0
     told = capsys.readouterr().out

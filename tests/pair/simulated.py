@@ -67,10 +67,13 @@ AS_DELIVERED = {
 
 
 @contextlib.contextmanager
-def simulated(folder: Path) -> Iterator[None]:
-    """One on PORT; `lan-address` in `folder` is what it has, `lan-set` what it was told."""
+def simulated(folder: Path, machine: str = "") -> Iterator[None]:
+    """One on PORT; `lan-address` in `folder` is what it has, `lan-set` what it was told.
+
+    `machine` are more lines of ipmi_sim_cmd(5).
+    """
     (folder / "lan").write_text(LAN.format(port=PORT, folder=folder))
-    (folder / "machine").write_text(MACHINE)
+    (folder / "machine").write_text(MACHINE + machine)
     (folder / "state").mkdir()
     (folder / "lan-address").write_text(json.dumps(AS_DELIVERED))
     (folder / "lan-config").write_text(CONFIG)

@@ -46,6 +46,7 @@ def changed(identity: Identity) -> Identity:
             time_servers=("10.0.0.250",),
             ksm=replace(pair.ksm, sleep_ms=pair.ksm.sleep_ms + 10),
             guests=replace(pair.guests, dirty_mib=512, migrations=1),
+            monitoring=replace(pair.monitoring, disk_celsius=55),
         ),
     )
 

@@ -204,4 +204,16 @@ def progress(profile: Profile) -> Iterator[Problem]:
         )
 
 
-RULES = (fencing, password, bmc_address, second_level, source, progress)
+def thresholds(profile: Profile) -> Iterator[Problem]:
+    """A file system is rather full before it is too full."""
+    low, high = profile.monitoring.full_warning_percent, profile.monitoring.full_critical_percent
+    if low >= high:
+        yield Problem(
+            "KS145",
+            ("monitoring", "full_warning_percent"),
+            f"{low} is not below full_critical_percent, {high}: it would never be a mere warning",
+            f"give it less than {high}, or full_critical_percent more",
+        )
+
+
+RULES = (fencing, password, bmc_address, second_level, source, progress, thresholds)
