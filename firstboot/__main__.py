@@ -15,6 +15,7 @@ from firstboot import commandline
 from firstboot.exits import BAD_PLAN
 from firstboot.node import Identity, NodeError, from_json
 from firstboot.verbs import (
+    alert,
     allowrejoin,
     apply,
     collect,
@@ -39,6 +40,7 @@ VERBS: dict[str, Verb] = {
     "why": looking.why,
     "check": looking.check,
     "health": health.look,
+    "alert": alert.alert,
     "collect": collect.collect,
     "gate": gate.pass_gate,
     "rehearse": rehearse.rehearse,

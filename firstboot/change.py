@@ -103,6 +103,11 @@ FIELDS: Mapping[str, Way] = {
     "guests.migrations": Way(
         NOT_OURS, (CLUSTER,), "pcs property set migration-limit=NUMBER"
     ),
+    "alerts.mail_to": _live(HOST),
+    "alerts.mail_from": _live(HOST),
+    "alerts.relay": _live(HOST),
+    "alerts.relay_port": _live(HOST),
+    "alerts.webhook_file": _live(HOST),
     "nodes.name": _NODE,
     "nodes.serial": _NODE,
     "nodes.uplink.ports": _UPLINK,

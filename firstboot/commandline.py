@@ -39,6 +39,8 @@ def _looking(commands: Any) -> None:
     checked.add_argument("--metrics", action="store_true", help="all parts, for Prometheus")
     feeling = commands.add_parser("health", help="how this node is as a place for guests")
     feeling.add_argument("--tell", action="store_true", help="tell pacemaker, which moves guests")
+    telling = commands.add_parser("alert", help="whom this node tells what befalls the pair")
+    telling.add_argument("--test", action="store_true", help="tell them that this is a test")
     collecting = commands.add_parser("collect", help="pack what a human needs to find a fault")
     collecting.add_argument("-o", "--output", type=Path, help="default: ksnode-NODE.tar.gz here")
 

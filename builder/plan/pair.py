@@ -2,8 +2,9 @@
 
 from builder.plan.disk import grain
 from builder.profile.model import Access, NodeSection, Profile, StorageSection
-from builder.profile.services import FenceDevice
+from builder.profile.services import Alerts, FenceDevice
 from firstboot import node as its
+from firstboot import whom
 
 
 def pair(profile: Profile) -> its.Pair:
@@ -27,8 +28,14 @@ def pair(profile: Profile) -> its.Pair:
         cluster=its.Cluster(**profile.cluster.model_dump()),
         ksm=its.Ksm(ksm.enabled, ksm.monitor_interval_s, ksm.threshold_percent, ksm.sleep_ms),
         guests=its.Guests(guests.dirty_mib, guests.migrations),
+        alerts=_alerts(profile.alerts),
         nodes=(first, second),
     )
+
+
+def _alerts(alerts: Alerts) -> whom.Alerts:
+    to = tuple(alerts.mail_to)
+    return whom.Alerts(to, alerts.mail_from, alerts.relay, alerts.relay_port, alerts.webhook_file)
 
 
 def _accounts(access: Access) -> tuple[its.Account, ...]:

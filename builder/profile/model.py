@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from builder.profile.services import (
+    Alerts,
     Cluster,
     Drbd,
     FenceDevice,
@@ -227,6 +228,7 @@ class Profile(Strict):
     access: Access = Access()
     time: Time = Time()
     progress: Progress = Progress()
+    alerts: Alerts = Alerts()
     storage: StorageSection = StorageSection()
     crossover: CrossoverSection = CrossoverSection()
     uplink: UplinkSection = UplinkSection()

@@ -42,12 +42,13 @@ GATE_NEEDS_NO_MORE = (
     ("SystemCallFilter", "@system-service"),
 )
 
-# It asks drbdsetup, attrd_updater and the RAID controller's tool, which need the machine's devices;
-# nothing that makes a mount namespace, which would hold a copy of the shared file system's mount.
+# It asks drbdsetup, attrd_updater and the RAID controller's tool, which need the machine's devices,
+# and tells what alerts held back; nothing that makes a mount namespace, which would hold a copy of
+# the shared file system's mount.
 HEALTH_NEEDS_NO_MORE = (
     ("UMask", "0077"),
     ("LockPersonality", "yes"),
-    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_NETLINK"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
     ("RestrictNamespaces", "yes"),
     ("RestrictRealtime", "yes"),
     ("RestrictSUIDSGID", "yes"),

@@ -27,6 +27,7 @@ from firstboot.node import (
     Storage,
     Uplink,
 )
+from firstboot.whom import Alerts
 
 # The same tests run on three Pythons (tests/test_agent_pythons.py). This is for the dear cases that
 # can differ between them in nothing: what is judged is another program's doing, or the case is one
@@ -56,6 +57,7 @@ def a_pair(platform: str = "el9") -> Pair:
         cluster=Cluster(5000, 1, 0, True, 10),
         ksm=Ksm(True, 60, 20, 10),
         guests=Guests(256, 2),
+        alerts=Alerts((), None, None, 25, None),
         nodes=(
             a_node("justinian", "CZC1", 1, MACS),
             a_node("julius", "CZC2", 2, PEER_MACS),

@@ -11,6 +11,7 @@ from firstboot.change import FIELDS, LIVE, NOT_OURS, REINSTALL, differences
 from firstboot.configfile import ConfigFile
 from firstboot.node import SCHEMA, Account, Bridge, FenceDevice, Identity, Pair
 from firstboot.render import (
+    alerts,
     chrony,
     cib,
     corosync,
@@ -88,7 +89,7 @@ OWN = {
     change.FIREWALL: firewalld.render,
     change.HOST: lambda i: (
         *(*hosts.render(i), *selinux.render(i), *chrony.render(i), *sshd.render(i)),
-        *kernel.render(i),
+        *(*kernel.render(i), *alerts.render(i)),
     ),
     change.LOGINS: lambda _: (),
     change.CLUSTER: lambda i: (
