@@ -87,7 +87,9 @@ def _try(results: dict[str, str], way: str, tell: Callable[[], None]) -> None:
 
 
 def _harmless(error: Exception) -> str:
-    return str(error) if isinstance(error, _Status) else type(error).__name__
+    if isinstance(error, _Status):
+        return str(error)
+    return str(error.strerror) if type(error) is OSError else type(error).__name__
 
 
 class _Status(Exception):
