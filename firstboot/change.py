@@ -13,10 +13,10 @@ from firstboot.node import Identity, Pair, canonical
 from firstboot.render.networkmanager import uplink
 
 LIVE, NOT_OURS, REINSTALL = "in life", "not ours", "reinstall"
-UPLINK, FIREWALL, HOST, LOGINS, CLUSTER, MEMORY = (
-    *("uplink", "firewall", "host", "logins", "cluster", "memory"),
+UPLINK, FIREWALL, HOST, LOGINS, RESYNC, CLUSTER, MEMORY = (
+    *("uplink", "firewall", "host", "logins", "resync", "cluster", "memory"),
 )
-ORDER = (UPLINK, FIREWALL, HOST, LOGINS, CLUSTER, MEMORY)  # what may cut us off comes first
+ORDER = (UPLINK, FIREWALL, HOST, LOGINS, RESYNC, CLUSTER, MEMORY)  # what may cut us off comes first
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ FIELDS: Mapping[str, Way] = {
     "storage.grain_sectors": _DISK,
     "storage.raid_degraded": _live(note="it counts when a node is set up"),
     "drbd.port": _DRBD,
-    "drbd.resync_mib_s": _DRBD,
+    "drbd.resync_mib_s": _live(RESYNC),
     "drbd.verify": _DRBD,
     "gfs2.journal_mib": _GFS2,
     "gfs2.mount": _GFS2,

@@ -16,6 +16,7 @@ from firstboot.render import (
     cib,
     corosync,
     dlm,
+    drbd,
     firewalld,
     hosts,
     kernel,
@@ -92,6 +93,7 @@ OWN = {
         *(*kernel.render(i), *alerts.render(i)),
     ),
     change.LOGINS: lambda _: (),
+    change.RESYNC: drbd.render,
     change.CLUSTER: lambda i: (
         *(*corosync.render(i), *dlm.render(i), *cib.render(i), *systemd.render(i)),
     ),
@@ -148,6 +150,7 @@ def test_steps_come_with_the_network_first() -> None:
         accounts=(*pair.accounts, Account("admin", ())),
         time_servers=("ntp.example",),
         bridges=(),
+        drbd=replace(pair.drbd, resync_mib_s=100),
         guests=replace(pair.guests, migrations=4),
     )
     found = differences(pair, after)
