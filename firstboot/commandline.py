@@ -73,6 +73,7 @@ def _living(commands: Any) -> None:
     off.add_argument("--dry-run", action="store_true", help="only say what it would do")
     renewing = commands.add_parser("update", help="renew this node's packages, and restart it")
     renewing.add_argument("--dry-run", action="store_true", help="only say what is to be renewed")
+    commands.add_parser("fence-password", help="another password for this node's fence account")
     other = commands.add_parser("apply", help="change a complete node to another plan of its pair")
     other.add_argument("plan", type=Path, help="what ksbuild plan --out has written")
     other.add_argument("--dry-run", action="store_true", help="only say what differs")
