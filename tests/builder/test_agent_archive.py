@@ -1,11 +1,13 @@
 """firstboot.pyz: small, the same every time, and it runs."""
 
 import ast
+import io
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
-from builder.plan.agent import archive, undocumented
+from builder.plan.agent import archive, bare
 from builder.resources import agent_sources
 from firstboot import VERSION
 
@@ -28,7 +30,7 @@ def test_it_runs_and_is_small(tmp_path: Path) -> None:
     assert pyz.stat().st_size < 200 * 1024
 
 
-def test_only_docstrings_are_left_out() -> None:
+def test_only_docstrings_and_comments_are_left_out() -> None:
     """What is left is the same program, and a traceback names the same lines."""
     for name, source in agent_sources().items():
         tree = ast.parse(source)
@@ -37,9 +39,39 @@ def test_only_docstrings_are_left_out() -> None:
                 first = node.body.pop(0)
                 if not node.body:
                     node.body.append(ast.copy_location(ast.Pass(), first))
-        left = ast.parse(undocumented(source))
+        left = ast.parse(bare(source))
         assert ast.dump(left) == ast.dump(tree), name
         assert lines(left) == lines(tree), name
+        tokens = list(tokenize.tokenize(io.BytesIO(bare(source)).readline))
+        assert not [token for token in tokens if token.type == tokenize.COMMENT], name
+
+
+def test_what_only_looks_like_a_comment_stays() -> None:
+    source = b'''def f(\xc3\xa9):  # why
+    """What."""  # noqa
+    # alone
+    a = "# no comment", \'#\', f"{1}#"  # "one"
+    b = """
+# nor is this
+"""  # but this
+    return [  # as well
+        a, b, # and this
+    ]
+'''
+    assert (
+        bare(source).decode()
+        == '''def f(é):
+
+
+    a = "# no comment", \'#\', f"{1}#"
+    b = """
+# nor is this
+"""
+    return [
+        a, b,
+    ]
+'''
+    )
 
 
 def lines(tree: ast.Module) -> list[tuple[str, int]]:
