@@ -83,17 +83,9 @@ def _try(results: dict[str, str], way: str, tell: Callable[[], None]) -> None:
         tell()
         results[way] = ""
     except Exception as error:  # noqa: BLE001 - whatever a server makes of it, the others are told
-        results[way] = str(error) if way == "mail" else _harmless(error)
-
-
-def _harmless(error: Exception) -> str:
-    if isinstance(error, _Status):
-        return str(error)
-    return str(error.strerror) if type(error) is OSError else type(error).__name__
-
-
-class _Status(Exception):
-    """A server's answer that is not 2xx."""
+        results[way] = (
+            str(error) if way == "mail" or type(error) is OSError else type(error).__name__
+        )
 
 
 def _mail(whom: Mapping[str, Any], told: Sequence[News]) -> None:
@@ -135,7 +127,7 @@ def _post(url: str, body: str, headers: Mapping[str, str], pem: Any, *, new_hard
 
     status = progress.post(url, body, headers, pem, new_hardware=new_hardware)
     if not 200 <= status < 300:
-        raise _Status(f"status {status}")
+        raise OSError(f"status {status}")
 
 
 def _detail(told: Sequence[News]) -> tuple[str, str]:

@@ -24,7 +24,8 @@ def alert(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
         return OK
     if missing or not ways:
         why = "; ".join(missing) or "the profile names nobody to tell"
-        print(f"ksnode: {why}\nnext: {_next(missing)}", file=sys.stderr)
+        way = "ksnode run" if missing else "[alerts] in the profile, then ksnode apply"
+        print(f"ksnode: {why}\nnext: {way}", file=sys.stderr)
         return REFUSED
     try:
         told = run([*AS_PACEMAKER, str(AGENT), "--test"], ok=(OK, FAILED))
@@ -33,10 +34,6 @@ def alert(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
         return FAILED
     print(told.stdout, end="")
     return told.returncode
-
-
-def _next(missing: "list[str]") -> str:
-    return "ksnode run" if missing else "[alerts] in the profile, ksbuild plan --out, ksnode apply"
 
 
 def _ways(identity: Identity, root: Path) -> "list[str]":
