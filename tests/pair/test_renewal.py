@@ -20,6 +20,7 @@ from firstboot.files import SECRETS
 from firstboot.node import FenceDevice, Identity
 from firstboot.rendezvous.session import Meeting
 from firstboot.steps import Context
+from firstboot.steps.fencing import Fencing
 from firstboot.verbs import fencepassword
 from firstboot.verbs.waiting import NotYet
 from tests.firstboot.agents import PORT as MEETING_PORT
@@ -172,9 +173,12 @@ def test_a_bmc_that_refuses_leaves_the_other_node_with_both(bench: Bench, tmp_pa
     assert bench.passwords() == [BEGAN_WITH] * 2
     assert opens(tmp_path, BEGAN_WITH)
     assert bench.left() == [ME, PEER]
+    step = Fencing(bench.contexts[ME])
+    assert step.remark() == "a new password waits: ksnode fence-password"
     bench.cut_at = ""
     bench.renew()
     assert bench.left() == []
+    assert step.remark() == ""
     assert opens(tmp_path, bench.passwords()[1])
 
 
