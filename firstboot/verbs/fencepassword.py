@@ -52,7 +52,7 @@ def renew(context: Context, *, sleep: Callable[[float], None] = time.sleep) -> N
         if new is not None:
             made = makes_account(identity, planned)
             tell = (lambda p, d=planned: passwords.set_account(d, p)) if made else None
-            _Renewal(context, device.secret, tell, sleep).run(new)
+            _Renewal(context, device.secret, tell, sleep).go_through(new)
             done.append(device.id)
     if not done:
         raise Refused(
@@ -88,7 +88,7 @@ class _Renewal:
         self._store = Store(context.root)
         self._peer = context.identity.peer.name
 
-    def run(self, new: str) -> None:
+    def go_through(self, new: str) -> None:
         """As the module says."""
         old = text(self._used)
         self._store.put(self._kept, new)

@@ -38,6 +38,18 @@ install -m 0755 FOLDER/../firstboot.pyz /usr/lib/ksbuild
 """
 
 
+def patient(sources: dict[str, bytes]) -> dict[str, bytes]:
+    """The agent, with time enough for a crowded machine: what is tried once may not be late."""
+    for name, usual in (
+        ("firstboot/alerting.py", b"TIMEOUT_S, PATIENCE_S = 3.0, 10.0"),
+        ("firstboot/progress.py", b"TIMEOUT_S, AGAIN_S, PAUSE_S = 3.0, "),
+    ):
+        assert usual in sources[name]
+        sources[name] = sources[name].replace(usual, usual.replace(b" 3.0, 10.0", b" 25.0, 28.0"))
+        sources[name] = sources[name].replace(b"PAUSE_S = 3.0, ", b"PAUSE_S = 25.0, ")
+    return sources
+
+
 class Telling(Nodes):
     """Both nodes tell a listener on the first one by mail and webhook."""
 
@@ -47,7 +59,7 @@ class Telling(Nodes):
         super().__init__(folder)
         self._heard = folder / "heard"
         self._listener: subprocess.Popen[str] | None = None
-        (folder / "firstboot.pyz").write_bytes(archive(agent_sources()))
+        (folder / "firstboot.pyz").write_bytes(archive(patient(agent_sources())))
 
     def __enter__(self) -> Telling:
         """Start them, without anybody who listens yet."""
