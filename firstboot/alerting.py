@@ -21,6 +21,8 @@ from firstboot.exits import FAILED, OK
 from firstboot.render.alerts import PATH
 
 TIMEOUT_S, PATIENCE_S = 3.0, 10.0
+# A live move's stop is looked at after the move: two programs that pacemaker starts at once.
+SETTLING_S = 3.0
 STAGE, SCHEMA = "alerts", "ksbuild/webhook/1"  # builder/serve/webhook.py, whose words these are
 NEXT = "ksnode why"
 TEST = News("test", "test", "a test, typed by a human: nothing has happened", bad=False)
@@ -36,6 +38,7 @@ def main(words: Sequence[str], root: Path = Path("/")) -> int:
         return FAILED if any(results.values()) else OK
     new = alerts.news(os.environ)
     if new is not None:
+        time.sleep(SETTLING_S if new.state == alerts.STOPPED else 0)
         with _memory(root) as memory:
             told = alerts.take(memory, new, time.time())
         _send(root, whom, [told] if told else [])

@@ -81,6 +81,7 @@ def lay(root: Path, identity: Identity, servers: Servers, *, hook: bool = True) 
 @pytest.fixture
 def happen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Have pacemaker's agent called as it was for a recorded event."""
+    monkeypatch.setattr(alerting, "SETTLING_S", 0.0)
 
     def event(name: str) -> None:
         for key in list(os.environ):
@@ -234,6 +235,22 @@ def test_many_agents_at_once_tell_it_once(
     assert len(servers.mails) == 1
     held = json.loads((tmp_path / teller.MEMORY).read_text())["things"]["node julius"]["held"]
     assert held == 19
+
+
+def test_a_stop_that_overtakes_its_live_move_is_no_news(
+    tmp_path: Path, servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pacemaker starts a program for each within a tenth of a second, and either may be first."""
+    lay(tmp_path, told_by(servers), servers)
+    at_work = []
+    for name in ("guest stop ok", "guest migrate_to ok"):
+        monkeypatch.setattr(os, "environ", {**os.environ, **BLOCKS[name]})
+        at_work.append(threading.Thread(target=alerting.main, args=([], tmp_path)))
+        at_work[-1].start()
+        time.sleep(0.5)
+    for agent in at_work:
+        agent.join()
+    assert servers.mails == []
 
 
 def test_a_test_says_how_each_way_went(
