@@ -13,10 +13,10 @@ from firstboot.node import Identity, Pair, canonical
 from firstboot.render.networkmanager import uplink
 
 LIVE, NOT_OURS, REINSTALL = "in life", "not ours", "reinstall"
-UPLINK, FIREWALL, HOST, LOGINS, CLUSTER, MEMORY = (
-    *("uplink", "firewall", "host", "logins", "cluster", "memory"),
+UPLINK, FIREWALL, HOST, LOGINS, RESYNC, CLUSTER, MEMORY = (
+    *("uplink", "firewall", "host", "logins", "resync", "cluster", "memory"),
 )
-ORDER = (UPLINK, FIREWALL, HOST, LOGINS, CLUSTER, MEMORY)  # what may cut us off comes first
+ORDER = (UPLINK, FIREWALL, HOST, LOGINS, RESYNC, CLUSTER, MEMORY)  # what may cut us off comes first
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ FIELDS: Mapping[str, Way] = {
     "storage.grain_sectors": _DISK,
     "storage.raid_degraded": _live(note="it counts when a node is set up"),
     "drbd.port": _DRBD,
-    "drbd.resync_mib_s": _DRBD,
+    "drbd.resync_mib_s": _live(RESYNC),
     "drbd.verify": _DRBD,
     "gfs2.journal_mib": _GFS2,
     "gfs2.mount": _GFS2,
@@ -111,6 +111,11 @@ FIELDS: Mapping[str, Way] = {
     "monitoring.disk_bad_sectors": _WATCH,
     "monitoring.clock_offset_ms": _WATCH,
     "monitoring.quiet_sensors": _WATCH,
+    "alerts.mail_to": _live(HOST),
+    "alerts.mail_from": _live(HOST),
+    "alerts.relay": _live(HOST),
+    "alerts.relay_port": _live(HOST),
+    "alerts.webhook_file": _live(HOST),
     "nodes.name": _NODE,
     "nodes.serial": _NODE,
     "nodes.uplink.ports": _UPLINK,

@@ -28,6 +28,7 @@ from firstboot.steps.firewall import Firewall
 from firstboot.steps.host import Host
 from firstboot.steps.logins import Logins
 from firstboot.steps.memory import Memory
+from firstboot.steps.resync import Resync
 from firstboot.steps.uplink import Uplink
 
 UNDONE = STATE / "apply.plan"  # the plan that a change was begun to
@@ -115,6 +116,7 @@ def steps(
         change.FIREWALL: lambda: Firewall(context),
         change.HOST: lambda: Host(context),
         change.LOGINS: lambda: Logins(context, other.accounts),
+        change.RESYNC: lambda: Resync(context),
         change.CLUSTER: lambda: ClusterUp(context),
         change.MEMORY: lambda: Memory(context),
     }

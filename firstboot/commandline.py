@@ -54,6 +54,8 @@ def _looking(commands: Any) -> None:
     checked.add_argument("--metrics", action="store_true", help="all parts, for Prometheus")
     feeling = commands.add_parser("health", help="how this node is as a place for guests")
     feeling.add_argument("--tell", action="store_true", help="tell pacemaker, which moves guests")
+    telling = commands.add_parser("alert", help="whom this node tells what befalls the pair")
+    telling.add_argument("--test", action="store_true", help="tell them that this is a test")
     collecting = commands.add_parser("collect", help="pack what a human needs to find a fault")
     collecting.add_argument("-o", "--output", type=Path, help="default: ksnode-NODE.tar.gz here")
 
@@ -86,6 +88,7 @@ def _living(commands: Any) -> None:
     off.add_argument("--dry-run", action="store_true", help="only say what it would do")
     renewing = commands.add_parser("update", help="renew this node's packages, and restart it")
     renewing.add_argument("--dry-run", action="store_true", help="only say what is to be renewed")
+    commands.add_parser("fence-password", help="another password for this node's fence account")
     other = commands.add_parser("apply", help="change a complete node to another plan of its pair")
     other.add_argument("plan", type=Path, help="what ksbuild plan --out has written")
     other.add_argument("--dry-run", action="store_true", help="only say what differs")

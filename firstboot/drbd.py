@@ -5,6 +5,7 @@ What makes data or metadata stands here once each: create_metadata() and begin_d
 
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
@@ -15,8 +16,8 @@ from firstboot.seed import SeedPermit
 
 METADATA_TIMEOUT_S = 600.0  # the bitmap of 10 TiB is 320 MiB to write
 PRIMARY, SECONDARY = "Primary", "Secondary"
-UP_TO_DATE, CONSISTENT, OUTDATED, INCONSISTENT = (
-    *("UpToDate", "Consistent", "Outdated", "Inconsistent"),
+UP_TO_DATE, CONSISTENT, OUTDATED, INCONSISTENT, DISKLESS = (
+    *("UpToDate", "Consistent", "Outdated", "Inconsistent", "Diskless"),
 )
 # drbd-8.4's one state of a connection counts as connected from here on (enum drbd_conns).
 OLD_UNCONNECTED = {
@@ -175,6 +176,15 @@ def bring_up(run: Run) -> None:
 def connect(run: Run, *, discard_my_data: bool = False) -> None:
     """Look for the peer again, giving up what was written here apart from it, or not."""
     _connecting(run, "connect", *(["--discard-my-data"] if discard_my_data else []))
+
+
+def set_rates(run: Run, options: Sequence[str], peer: int, *, drbd9: bool) -> None:
+    """Change a resync's rates while the resource runs; `peer` is the other node's node-id.
+
+    They are the peer device's since DRBD 9 and the disk's before (drbdsetup(8) of either).
+    """
+    where = ["peer-device-options", RESOURCE, str(peer), "0"] if drbd9 else ["disk-options", "0"]
+    run(["drbdsetup", *where, *options])
 
 
 def disconnect(run: Run) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from firstboot import VERSION, strictjson
 from firstboot.thresholds import Monitoring
+from firstboot.whom import Alerts
 
 SCHEMA = 1
 RENDEZVOUS_PORT = 8443
@@ -48,10 +49,9 @@ class Crossover:
 
 @dataclass(frozen=True)
 class Uplink:
-    """How both nodes are joined to the local network.
+    """How both nodes are joined to the local network; ``mtu`` in bytes.
 
-    ``mode`` is the bonding mode where a node has several ports there; ``vlan`` carries the nodes'
-    own addresses, None when they are untagged; ``mtu`` in bytes.
+    ``mode`` bonds a node's several ports; ``vlan`` (or None) carries the nodes' own addresses.
     """
 
     mode: str
@@ -118,8 +118,7 @@ class Cluster:
 class FenceDevice:
     """One way to cut a node's power; keys as in the profile.
 
-    ``port`` None: the agent's own. ``set_address`` (address/prefix) and ``set_gateway`` are what
-    the node gives its BMC; None: it has that already.
+    ``port`` None: the agent's own. ``set_address`` (address/prefix), ``set_gateway``: for its BMC.
     """
 
     level: int
@@ -209,6 +208,7 @@ class Pair:
     ksm: Ksm
     guests: Guests
     monitoring: Monitoring
+    alerts: Alerts
     nodes: tuple[Node, Node]
 
     def node(self, name: str) -> Node:
@@ -229,8 +229,8 @@ class Pair:
 class Identity:
     """node.json: which node this is, of which pair.
 
-    `description` is the administrator's own line. It stands beside the pair, outside the plan
-    digest, so that nodes meet whose media only tell it differently.
+    `description`, the administrator's own line, stands outside the plan digest: nodes meet whose
+    media only tell it differently.
     """
 
     schema: int

@@ -9,6 +9,7 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Optional
@@ -64,31 +65,54 @@ class Progress:
 
     def _take(self, stage: str, event: str, detail: str) -> bool:
         """Whether the server has taken it, or never will."""
-        body = urlencode({"stage": stage, "event": event, "detail": detail}, errors="replace")
-        headers = {
-            "Authorization": f"Bearer {self._token}",
-            "Content-Type": "application/x-www-form-urlencoded",
-        }
-        connection = None
+        body, headers = form(self._token, stage, event, detail)
         try:
-            connection = self._connection()
-            connection.request("POST", "/events", body, headers)
-            return connection.getresponse().status < 500  # what it says besides is not read
+            pinned = self._root / CERTIFICATE
+            pem = pinned.read_text(encoding="ascii") if pinned.exists() else None
+            return post(events(self._url), body, headers, pem, new_hardware=True) < 500
         except (OSError, HTTPException, ValueError):
             return False
-        finally:
-            if connection is not None:
-                connection.close()
 
-    def _connection(self) -> HTTPConnection:
-        parts = urlsplit(self._url)
-        host = parts.hostname or ""
-        if parts.scheme != "https":
-            return HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
-        pinned = self._root / CERTIFICATE
-        context = ssl.create_default_context(cafile=str(pinned) if pinned.exists() else None)
-        context.verify_flags |= NO_CHECK_TIME
-        return HTTPSConnection(host, parts.port, timeout=TIMEOUT_S, context=context)
+
+def events(url: str) -> str:
+    """Where a server at this address is told."""
+    return f"{url.rstrip('/')}/events"
+
+
+def form(token: str, stage: str, event: str, detail: str) -> "tuple[str, dict[str, str]]":
+    """Body and headers of one stage's news."""
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    said = {"stage": stage, "event": event, "detail": detail}
+    return urlencode(said, errors="replace"), headers
+
+
+def post(
+    url: str, body: str, headers: Mapping[str, str], pem: Optional[str], *, new_hardware: bool
+) -> int:
+    """The status of the answer, of which nothing else is read, within TIMEOUT_S.
+
+    `pem` is whom to take for an https server, None whom the distribution trusts; new hardware does
+    not look at the time. Raises OSError, HTTPException or ValueError.
+    """
+    parts, host = urlsplit(url), urlsplit(url).hostname or ""
+    if parts.scheme == "https":
+        context = ssl.create_default_context(cadata=pem)
+        if new_hardware:
+            context.verify_flags |= NO_CHECK_TIME
+        connection: HTTPConnection = HTTPSConnection(
+            host, parts.port, timeout=TIMEOUT_S, context=context
+        )
+    else:
+        connection = HTTPConnection(host, parts.port, timeout=TIMEOUT_S)
+    try:
+        path = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+        connection.request("POST", path, body, dict(headers))
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 def _configuration(path: Path) -> "tuple[str, str]":

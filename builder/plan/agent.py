@@ -24,7 +24,7 @@ def archive(sources: Mapping[str, bytes]) -> bytes:
 
 
 def bare(source: bytes) -> bytes:
-    """`source` without its docstrings and comments; every line keeps its number."""
+    """`source` without docstrings, comments, wide indentation; every line keeps its number."""
     text = source.decode()
     lines = text.split("\n")
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -38,4 +38,23 @@ def bare(source: bytes) -> bytes:
                 lines[number - 1] = ""
             if node.body == [first]:
                 lines[first.lineno - 1] = " " * first.col_offset + "pass"
-    return "\n".join(lines).encode()
+    return _narrow("\n".join(lines)).encode()
+
+
+def _narrow(text: str) -> str:
+    """The text indented by one space for each level, and its continuation lines by none."""
+    lines, level, begins = text.split("\n"), 0, True
+    kept: set[int] = set()  # within strings of several lines
+    starts: dict[int, int] = {}
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        kept.update(range(token.start[0] + 1, token.end[0] + 1))
+        if token.type in (tokenize.INDENT, tokenize.DEDENT):
+            level += 1 if token.type == tokenize.INDENT else -1
+        elif token.type == tokenize.NEWLINE:
+            begins = True
+        elif begins and token.type not in (tokenize.NL, tokenize.COMMENT):
+            starts[token.start[0]], begins = level, False
+    return "\n".join(
+        line if number in kept else " " * starts.get(number, 0) + line.lstrip()
+        for number, line in enumerate(lines, 1)
+    )

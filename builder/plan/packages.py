@@ -78,7 +78,7 @@ _ALWAYS = (
     Source(
         "util-linux",
         "util-linux",
-        ("dmesg", "findmnt", "lsblk", "partx", "setsid", "sfdisk", "wipefs"),
+        ("dmesg", "findmnt", "lsblk", "partx", "setpriv", "setsid", "sfdisk", "wipefs"),
     ),
 )
 

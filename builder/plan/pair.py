@@ -3,9 +3,9 @@
 from builder.plan.disk import grain
 from builder.profile.model import Access, NodeSection, Profile, StorageSection
 from builder.profile.monitoring import Monitoring
-from builder.profile.services import FenceDevice
+from builder.profile.services import Alerts, FenceDevice
 from firstboot import node as its
-from firstboot import thresholds
+from firstboot import thresholds, whom
 
 
 def pair(profile: Profile) -> its.Pair:
@@ -30,8 +30,14 @@ def pair(profile: Profile) -> its.Pair:
         ksm=its.Ksm(ksm.enabled, ksm.monitor_interval_s, ksm.threshold_percent, ksm.sleep_ms),
         guests=its.Guests(guests.dirty_mib, guests.migrations),
         monitoring=_monitoring(profile.monitoring),
+        alerts=_alerts(profile.alerts),
         nodes=(first, second),
     )
+
+
+def _alerts(alerts: Alerts) -> whom.Alerts:
+    to = tuple(alerts.mail_to)
+    return whom.Alerts(to, alerts.mail_from, alerts.relay, alerts.relay_port, alerts.webhook_file)
 
 
 def _accounts(access: Access) -> tuple[its.Account, ...]:

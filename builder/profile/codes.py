@@ -93,6 +93,11 @@ CODES: dict[str, tuple[str, str]] = {
         "Over plain http whoever listens on that network reads how far the nodes are, and the\n"
         "token by which they tell it. All it is good for is telling lies on the page.",
     ),
+    "KS139": (
+        "nobody could be told",
+        "Mail goes from mail_from to mail_to by relay. A webhook's URL stands in a file on each\n"
+        "node, whose path is given: it may hold a token, and a profile goes from hand to hand.",
+    ),
     "KS140": ("a repository stands twice", "Names of repositories are used once."),
     "KS141": ("a key without its fingerprint", "A pinned key is a file and what it must be."),
     "KS142": (

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from builder.profile.monitoring import Monitoring
 from builder.profile.services import (
+    Alerts,
     Cluster,
     Drbd,
     FenceDevice,
@@ -228,6 +229,7 @@ class Profile(Strict):
     access: Access = Access()
     time: Time = Time()
     progress: Progress = Progress()
+    alerts: Alerts = Alerts()
     storage: StorageSection = StorageSection()
     crossover: CrossoverSection = CrossoverSection()
     uplink: UplinkSection = UplinkSection()

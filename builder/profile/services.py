@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from builder.profile.strict import Strict
-from builder.profile.values import Address, Host, ServerUrl, Text, TimeZone
+from builder.profile.values import Address, Host, MailAddress, ServerUrl, Text, TimeZone
 
 
 class Time(Strict):
@@ -24,6 +24,21 @@ class Progress(Strict):
     """`https://HOST:PORT` of `ksbuild serve`, as the nodes reach it."""
     certificate: Text | None = None
     """For https: file beside the profile with the certificate the server's must come from."""
+
+
+class Alerts(Strict):
+    """Whom each node tells what befalls the pair in its life, besides the page of [progress]."""
+
+    mail_to: list[MailAddress] = []
+    """Mail addresses."""
+    mail_from: MailAddress | None = None
+    """The sender, as the relay takes it."""
+    relay: Host | None = None
+    """Mail server that takes it from the nodes without a login."""
+    relay_port: Annotated[int, Field(ge=1, le=65535)] = 25
+    """Its TCP port."""
+    webhook_file: Text | None = None
+    """0600 file on each node whose first line is a URL; it may hold a token, so it is not here."""
 
 
 class Drbd(Strict):

@@ -149,6 +149,9 @@ WebUrl = Annotated[Text, Field(pattern=r"^https?://[^\s\"'\\@]+$")]
 # A server's own address: a host name, IPv4 or [IPv6] address, and at most a port.
 SERVER_URL = r"^https?://(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?/?$"
 ServerUrl = Annotated[Text, Field(pattern=SERVER_URL)]
+# Plain addresses only, RFC 5321's dot-string: what stands in a header needs no quoting then.
+MAIL = r"^[A-Za-z0-9_+=/-]+(?:\.[A-Za-z0-9_+=/-]+)*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*$"
+MailAddress = Annotated[Text, Field(pattern=MAIL, max_length=254)]
 # corosync's and GFS2's own limit: the part of the lock table before the colon (mkfs.gfs2(8)).
 ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]

@@ -56,8 +56,14 @@ _STEPS = {
     "guests": "Ready for guests",
     "verification": "Measured",
 }
-# Only a complete node says the last one: it stays, and answers its peer (firstboot, _stay).
-_LAST = {"report": "Report", "result": "Complete", "answering": "Answering its peer"}
+# Only a complete node says the last ones: it tells what befalls the pair (firstboot/alerting.py)
+# and answers its peer (_stay).
+_LAST = {
+    "report": "Report",
+    "result": "Complete",
+    "alerts": "Events since",
+    "answering": "Answering its peer",
+}
 TITLES: dict[str, str] = {
     **_INSTALLATION,
     **{step.name: _STEPS.get(step.name, step.name) for step in SEQUENCE},

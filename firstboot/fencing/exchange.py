@@ -28,14 +28,13 @@ class Passwords:
     def provide(self) -> None:
         """Bring about this node's own. Raises Refused with the way out, or CommandError."""
         for key, device in keyed(self._identity.me):
-            if device.set_address is not None or makes_account(self._identity, device):
-                self._reach_bmc()
             if device.set_address is not None:
+                self._reach_bmc()
                 self._set_address(device.set_address, device.set_gateway)
             if makes_account(self._identity, device):
                 self._make(key, device)
             elif device.password_file is not None:
-                self._put(self._identity.node, key, self._read(device.password_file))
+                self._put(self._identity.node, key, self.read(device.password_file))
             elif device.agent == "custom":
                 self._put(self._identity.node, key, "")
             else:
@@ -93,15 +92,21 @@ class Passwords:
         path = self._path(self._identity.node, key)
         if not path.exists():
             self._store.put(path, accounts.new_password())
+        self.set_account(device, text(path))
+
+    def set_account(self, device: FenceDevice, password: str) -> None:
+        """Make the account in this node's BMC, or give it that password. Raises as provide()."""
+        self._reach_bmc()
         try:
-            accounts.make(self._run, device.user, text(path))
+            accounts.make(self._run, device.user, password)
         except lan.Unwilling as error:
             raise Refused(
                 f"no fence account can be made in this node's BMC: {error}",
                 "free an account there, or give password_file in the profile",
             ) from None
 
-    def _read(self, name: str) -> str:
+    def read(self, name: str) -> str:
+        """What a password_file holds. Raises Refused."""
         path = self._root / name.lstrip("/")
         try:
             if path.stat().st_mode & 0o077:

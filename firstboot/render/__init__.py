@@ -8,6 +8,7 @@ from typing import Optional
 from firstboot.configfile import ConfigFile
 from firstboot.node import Identity
 from firstboot.render import (
+    alerts,
     chrony,
     cib,
     corosync,
@@ -38,6 +39,7 @@ def render(identity: Identity, ports: Optional[tuple[str, ...]] = None) -> tuple
         *kernel.render(identity),
         *sshd.render(identity),
         *selinux.render(identity),
+        *alerts.render(identity),
         *drbd.render(identity),
         *corosync.render(identity),
         *dlm.render(identity),

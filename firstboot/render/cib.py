@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 
 from firstboot.configfile import ConfigFile
 from firstboot.node import RESOURCE, Identity, Pair
-from firstboot.render import fencedevice
+from firstboot.render import alerts, fencedevice
 from firstboot.render.fencedevice import Device
 
 PATH = PurePosixPath("/etc/ksbuild/cib.xml")
@@ -60,6 +60,7 @@ def text(pair: Pair) -> str:
     if len(devices) > len(pair.nodes):
         configuration.append(_topology(pair, devices))
     configuration.append(_defaults())
+    configuration.append(alerts.element())
     ET.SubElement(cib, "status")
     ET.indent(cib)
     return ET.tostring(cib, encoding="unicode") + "\n"

@@ -83,6 +83,11 @@ def _resync(pair: Pair) -> list[str]:
     ]
 
 
+def rates(pair: Pair) -> list[str]:
+    """The same as drbdsetup's options."""
+    return [f"--{line.rstrip(';').replace(' ', '=')}" for line in _resync(pair)]
+
+
 def _handlers(pair: Pair) -> list[str]:
     """LINBIT's handlers, told to outlast a fencing: timeout >= dead time, dc-timeout > timeout."""
     cluster = pair.cluster

@@ -43,12 +43,12 @@ GATE_NEEDS_NO_MORE = (
 )
 
 # It asks drbdsetup, attrd_updater, smartctl, ipmitool and the RAID controller's tool, which need
-# the machine's devices, and has the kernel load the BMC's; nothing that makes a mount namespace,
-# which would hold a copy of the shared file system's mount.
+# the machine's devices, has the kernel load the BMC's, and tells what alerts held back. No
+# mount namespace is made: it would hold a copy of the shared file system's mount.
 HEALTH_NEEDS_NO_MORE = (
     ("UMask", "0077"),
     ("LockPersonality", "yes"),
-    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_NETLINK"),
+    ("RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK"),
     ("RestrictNamespaces", "yes"),
     ("RestrictRealtime", "yes"),
     ("RestrictSUIDSGID", "yes"),

@@ -18,6 +18,7 @@ from firstboot.fencing.exchange import Passwords
 from firstboot.fencing.inherited import TOPIC
 from firstboot.fencing.power import Power
 from firstboot.fencing.rehearsal import IDLE, INTENT, OFF, OFF_SEEN, UNASKED, Record, Seen
+from firstboot.fencing.renewal import NEXT
 from firstboot.files import SECRETS
 from firstboot.journal import STATE
 from firstboot.node import RESOURCE
@@ -60,12 +61,14 @@ class Fencing(Step):
         return missing
 
     def remark(self) -> str:
-        """When it was proven, and by what."""
+        """When it was proven, and by what; whether a password's renewal was begun and not ended."""
+        begun = (self._root / SECRETS).glob(f"fence-{self._context.identity.node}-*{NEXT}")
+        more = "; a new password waits: ksnode fence-password" if any(begun) else ""
         try:
             told = json.loads((self._root / STATE / latches.FENCING_PROVEN).read_text())
-            return f"proven {told['at']} by {told['by']}"
+            return f"proven {told['at']} by {told['by']}{more}"
         except (OSError, ValueError, KeyError, TypeError):
-            return ""
+            return more.lstrip("; ")
 
     def apply(self) -> None:
         """Exchange the accounts, then rehearse, until both directions are proven."""

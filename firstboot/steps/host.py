@@ -1,12 +1,12 @@
-"""What is the node's own: names, clock, kernel settings, who may log in, labels of the volume."""
+"""What is the node's own: names, clock, kernel settings, logins, labels, whom it tells what."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from firstboot import files, unread
+from firstboot import files, teller, unread
 from firstboot.configfile import ConfigFile
 from firstboot.engine import Step
-from firstboot.render import chrony, hosts, kernel, selinux, sshd
+from firstboot.render import alerts, chrony, hosts, kernel, selinux, sshd
 from firstboot.steps import Context
 
 SYSTEMD_SYSCTL = "/usr/lib/systemd/systemd-sysctl"
@@ -23,12 +23,16 @@ class Host(Step):
         self._context = context
         self._selinux = selinux.render(identity)
         self._readers: dict[str, tuple[ConfigFile, ...]] = {
-            "": (*hosts.render(identity), *self._selinux),
+            "": (*hosts.render(identity), *self._selinux, *alerts.render(identity)),
             "chronyd": chrony.render(identity),
             "sshd": sshd.render(identity),
             KERNEL_READER: tuple(f for f in kernel.render(identity) if f.path == kernel.SYSCTL),
             UDEV_READER: tuple(f for f in kernel.render(identity) if f.path == kernel.UDEV),
         }
+
+    def remark(self) -> str:
+        """Why a webhook that is named is not told."""
+        return teller.webhook(self._context.identity, self._context.root)[1]
 
     def check(self) -> Sequence[str]:
         """Files that differ, programs that have not read theirs, and settings not in effect."""
@@ -39,7 +43,7 @@ class Host(Step):
         for name, value in kernel.settings(self._context.identity).items():
             if (found := _setting(root, name)) != value:
                 missing.append(f"{name} is {found}, not {value}")
-        return missing + self._unlabelled()
+        return missing + teller.missing(self._context.identity, root) + self._unlabelled()
 
     def apply(self) -> None:
         """Write what differs, then tell those who read it."""
@@ -48,6 +52,7 @@ class Host(Step):
             if reader and files.differing(root, own):
                 unread.mark(root, reader)
             files.write(root, own)
+        teller.provide(self._context.identity, root)
         if unread.marked(root, KERNEL_READER) or self._unset():
             self._context.run([SYSTEMD_SYSCTL, str(kernel.SYSCTL)])
             unread.clear(root, KERNEL_READER)

@@ -17,6 +17,7 @@ from firstboot.commands import CommandError, run
 from firstboot.engine import Refused, StepFailed, converge
 from firstboot.exits import BUSY, DIFFERENT, FAILED, OK, REFUSED
 from firstboot.fencing.inherited import Voucher
+from firstboot.fencing.renewal import Taker
 from firstboot.journal import Journal
 from firstboot.node import Identity, from_json, plan_digest
 from firstboot.rendezvous.admission import Admission
@@ -86,7 +87,10 @@ def a_context(identity: Identity, root: Path) -> tuple[Context, Journal]:
     journal = Journal(root, identity, boot_id)
     meeting = Meeting(identity, root, boot_id)
     context = Context(identity, root, run, journal, meeting)
-    answering = (Admission(identity, root, run), Voucher(context), Teller(identity, root, run))
+    answering = (
+        *(Admission(identity, root, run), Voucher(context), Teller(identity, root, run)),
+        Taker(context),
+    )
     meeting.admit(
         lambda kind, told: {
             topic: said for one in answering for topic, said in one.answer(kind, told).items()
@@ -150,8 +154,9 @@ def _stay(context: Context, journal: Journal) -> NoReturn:
         if step.barrier:
             context.meeting.reach(step.name)
     context.meeting.reach(Rendezvous.name)
-    undone = False
+    undone, taker = False, Taker(context)
     while True:
+        taker.look()
         undone = _look_after_changes(context, was_undone=undone)
         _say_hello(context)
         answering, as_planned = True, False

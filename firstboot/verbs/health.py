@@ -1,7 +1,8 @@
 """ksnode health: how this node is as a place for guests; --tell says so to pacemaker.
 
 ksbuild-health.timer runs it while the cluster runs. The attributes go with the node's cluster, so
-that a node that restarts begins without any.
+that a node that restarts begins without any. Whoever comes by each minute also tells what alerts
+held back.
 """
 
 import argparse
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, Optional
 
-from firstboot import drbd, facts, hardware, health, latches, raid, sensors
+from firstboot import alerting, drbd, facts, hardware, health, latches, raid, sensors
 from firstboot.commands import CommandError, Run, run
 from firstboot.exits import FAILED, OK, REFUSED
 from firstboot.health import Finding
@@ -38,6 +39,7 @@ def look(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
         for finding in found:
             if tell(identity, finding, run):
                 print(f"ksnode: {finding.part} is {finding.colour}: {finding.text}", flush=True)
+        alerting.tell_overdue(root)
     except CommandError as error:
         print(f"ksnode: {error}", file=sys.stderr)
         return FAILED

@@ -201,6 +201,24 @@ MISTAKES = [
         '"a.crt"',
         "KS137]: progress.certificate: there is no https url to use it for",
     ),
+    (
+        "[time]",
+        '[alerts]\nmail_to = ["ada@example.org"]\n\n[time]',
+        "[alerts]",
+        "KS139]: alerts: no mail can be sent without mail_from and relay",
+    ),
+    (
+        "[time]",
+        '[alerts]\nmail_to = ["Ada <ada@example.org>"]\n\n[time]',
+        '"Ada',
+        "KS105]: alerts.mail_to[0]: string should match pattern",
+    ),
+    (
+        "[time]",
+        '[alerts]\nwebhook_file = "https://example.org/t0ken"\n\n[time]',
+        '"https://',
+        "KS139]: alerts.webhook_file: is no absolute path: the file lies on each node",
+    ),
     ("2f0c5a8e-6f5b", "2f0c5a8e-6f5", '"2f0c', "KS106]: pair.id: not a UUID"),
     (
         "os_gib = 36",

@@ -28,6 +28,7 @@ from firstboot.node import (
     Uplink,
 )
 from firstboot.thresholds import Monitoring
+from firstboot.whom import Alerts
 
 # The same tests run on three Pythons (tests/test_agent_pythons.py). This is for the dear cases that
 # can differ between them in nothing: what is judged is another program's doing, or the case is one
@@ -59,6 +60,7 @@ def a_pair(platform: str = "el9") -> Pair:
         ksm=Ksm(True, 60, 20, 10),
         guests=Guests(256, 2),
         monitoring=LIMITS,
+        alerts=Alerts((), None, None, 25, None),
         nodes=(
             a_node("justinian", "CZC1", 1, MACS),
             a_node("julius", "CZC2", 2, PEER_MACS),

@@ -11,10 +11,12 @@ from firstboot.change import FIELDS, LIVE, NOT_OURS, REINSTALL, differences
 from firstboot.configfile import ConfigFile
 from firstboot.node import SCHEMA, Account, Bridge, FenceDevice, Identity, Pair
 from firstboot.render import (
+    alerts,
     chrony,
     cib,
     corosync,
     dlm,
+    drbd,
     firewalld,
     hosts,
     kernel,
@@ -88,9 +90,10 @@ OWN = {
     change.FIREWALL: firewalld.render,
     change.HOST: lambda i: (
         *(*hosts.render(i), *selinux.render(i), *chrony.render(i), *sshd.render(i)),
-        *kernel.render(i),
+        *(*kernel.render(i), *alerts.render(i)),
     ),
     change.LOGINS: lambda _: (),
+    change.RESYNC: drbd.render,
     change.CLUSTER: lambda i: (
         *(*corosync.render(i), *dlm.render(i), *cib.render(i), *systemd.render(i)),
     ),
@@ -147,6 +150,7 @@ def test_steps_come_with_the_network_first() -> None:
         accounts=(*pair.accounts, Account("admin", ())),
         time_servers=("ntp.example",),
         bridges=(),
+        drbd=replace(pair.drbd, resync_mib_s=100),
         guests=replace(pair.guests, migrations=4),
     )
     found = differences(pair, after)

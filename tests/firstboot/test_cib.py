@@ -55,6 +55,7 @@ constraint order promote ks-drbd-clone then start ks-vmdata-clone
 constraint order start ks-dlm-clone then start ks-vmdata-clone
 constraint colocation add ks-vmdata-clone with Promoted ks-drbd-clone
 constraint colocation add ks-vmdata-clone with ks-dlm-clone
+alert create id=ks-alert path=/usr/local/libexec/ksbuild/alert
 """
 
 
@@ -63,6 +64,9 @@ def meaning(text: str) -> Any:
     configuration = xml(text).find("configuration")
     assert configuration is not None
     configuration.remove(configuration.find("nodes"))  # type: ignore[arg-type]  # pcs leaves it
+    for alert in configuration.iter("alert"):
+        for select in alert.findall("select"):  # pcs 0.11 has no words for it
+            alert.remove(select)
     return _meaning(configuration)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from firstboot import files
+from firstboot.drbd import set_rates
 from firstboot.node import Identity, partition_uuid
 from firstboot.render import drbd
-from tests.firstboot.conftest import PAIR_ID, an_identity
+from tests.firstboot.conftest import PAIR_ID, ScriptedRun, an_identity
 
 # drbdadm takes the dialect of the kernel's module; this variable, of drbd-utils' own tests
 # (tests/run.sh), stands in for one.
@@ -145,3 +146,25 @@ def test_the_secret_stands_in_one_private_file(tmp_path: Path, identity: Identit
     assert {p.name for p in with_secret} == {"vmdata.res", "drbd"}
     assert {p.stat().st_mode & 0o777 for p in with_secret} == {0o600}
     assert SECRET not in "".join(file.text for file in drbd.render(identity))
+
+
+def test_the_rates_that_are_set_in_life_are_those_of_the_file(
+    tmp_path: Path, identity: Identity
+) -> None:
+    """As drbdadm itself would give them to drbdsetup."""
+    pair = identity.pair
+    fast = dataclasses.replace(pair, drbd=dataclasses.replace(pair.drbd, resync_mib_s=77))
+    identity = dataclasses.replace(identity, pair=fast)
+    conf, new = installed(tmp_path, identity), fast.has("drbd9")
+    run = ScriptedRun()
+    if new:
+        done = drbdadm(conf, identity, "peer-device-options", "vmdata")
+        line = done.stdout.strip()
+    else:  # 8.4 gives all options of a disk with it
+        done = drbdadm(conf, identity, "adjust", "vmdata")
+        (attach,) = (line for line in done.stdout.splitlines() if " attach " in line)
+        options = [w for w in attach.split() if w.startswith(("--c-", "--resync-"))]
+        line = " ".join(["drbdsetup disk-options 0", *reversed(options)])
+    assert "--c-max-rate=77M" in line
+    set_rates(run.expect(line), drbd.rates(fast), 1, drbd9=new)
+    run.assert_finished()

@@ -79,6 +79,8 @@ sleep infinity
 class Nodes:
     """Both, from `with` on: a guest vm1 beside the file system, everything started."""
 
+    before = ""  # what a node does first
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._running: list[subprocess.Popen[str]] = []
@@ -90,7 +92,7 @@ class Nodes:
             (folder / "etc").mkdir(parents=True)
             text = CONFIGURATION.replace("LOG", str(folder / "corosync.log"))
             (folder / "etc/corosync.conf").write_text(text)
-            script = NODE.replace("FOLDER", str(folder)).replace("NAME", name)
+            script = (self.before + NODE).replace("FOLDER", str(folder)).replace("NAME", name)
             script = script.replace("NUMBER", str(number))
             namespaces = ["--mount", "--net", "--uts", "--ipc", "--pid", "--mount-proc"]
             argv = ["unshare", *namespaces, "--fork", "--kill-child", "sh", "-c", script]

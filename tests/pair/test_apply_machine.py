@@ -12,7 +12,7 @@ import pytest
 from firstboot import changing, files, links
 from firstboot.engine import Refused
 from firstboot.node import Bridge, Identity, from_json, plan_digest
-from firstboot.render import chrony, kernel, ksm, networkmanager
+from firstboot.render import alerts, chrony, drbd, kernel, ksm, networkmanager
 from firstboot.verbs import apply, converging
 from tests.firstboot.plans import as_plan
 from tests.pair import running
@@ -45,6 +45,8 @@ def changed(identity: Identity) -> Identity:
             bridges=(Bridge("br0.9", 9, ()),),
             time_servers=("10.0.0.250",),
             ksm=replace(pair.ksm, sleep_ms=pair.ksm.sleep_ms + 10),
+            drbd=replace(pair.drbd, resync_mib_s=pair.drbd.resync_mib_s + 10),
+            alerts=replace(pair.alerts, mail_to=("ada@example.org",)),
             guests=replace(pair.guests, dirty_mib=512, migrations=1),
             monitoring=replace(pair.monitoring, disk_celsius=55),
         ),
@@ -91,6 +93,7 @@ def settled(world: World, name: str, identity: Identity) -> list[str]:
     rendered = (
         *networkmanager.render(identity),
         *(*chrony.render(identity), *kernel.render(identity), *ksm.render(identity)),
+        *(*drbd.render(identity), *alerts.render(identity)),
     )
     found = files.differing(root, rendered)
     shown = links.parse(json.dumps(world.machines[name].links()))

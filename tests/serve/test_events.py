@@ -117,7 +117,7 @@ def test_nothing_heard_is_nothing_said() -> None:
 def test_complete() -> None:
     done = way("n", {"result": Said("complete", "", 1.0, 2.0), "report": Said("done", "r", 1, 1)})
     assert done.complete
-    assert [row.name for row in done.rows if row.state == "ahead"] == ["answering"]
+    assert [row.name for row in done.rows if row.state == "ahead"] == ["alerts", "answering"]
     assert way("n", {"answering": Said("ok", "", 1.0, 2.0)}).complete, "only such a node says it"
 
 

@@ -5,9 +5,11 @@ Arguments: the host name and the address of vec0. Words for the test go to the c
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,10 @@ from firstboot.steps import Context
 from firstboot.steps.filesystem import FileSystem
 from firstboot.steps.meet import arrive
 from firstboot.steps.replication import Replication
+from firstboot.steps.resync import Resync
 
 ROOT = Path("/")
+RATE_MIB_S = 77  # what a resync is changed to, and back
 
 
 def say(word: str, what: object) -> None:
@@ -53,6 +57,14 @@ def report(step: str, event: str, detail: str = "") -> None:
         say("proc", Path("/proc/drbd").read_text() if Path("/proc/drbd").exists() else "")
 
 
+def rate_after(context: Context, mib_s: int) -> "list[str]":
+    """The most of a resync that the kernel has once it was told of it in its life."""
+    pair = context.identity.pair
+    pair = replace(pair, drbd=replace(pair.drbd, resync_mib_s=mib_s))
+    Resync(replace(context, identity=replace(context.identity, pair=pair))).apply()
+    return re.findall(r"c-max-rate\s+(\w+)", run(["drbdsetup", "show", "vmdata"]).stdout)
+
+
 def main() -> None:
     """Converge, trying again as ksnode does; then tell what came of it, and answer the peer."""
     identity = from_json(Path("/etc/ksbuild/node.json").read_text())
@@ -76,6 +88,10 @@ def main() -> None:
     before = time.monotonic()
     converge([Replication(context), FileSystem(context)], report, has=identity.pair.has)
     say("again", round(time.monotonic() - before, 2))
+    say(
+        "rates",
+        [rate_after(context, RATE_MIB_S), rate_after(context, identity.pair.drbd.resync_mib_s)],
+    )
     say("done", sys.argv[1])
     while True:
         time.sleep(3600)

@@ -216,4 +216,25 @@ def thresholds(profile: Profile) -> Iterator[Problem]:
         )
 
 
-RULES = (fencing, password, bmc_address, second_level, source, progress, thresholds)
+def alerts(profile: Profile) -> Iterator[Problem]:
+    """Mail needs all three of its keys, a webhook's file a place on the node."""
+    told = profile.alerts
+    keys = {"mail_to": told.mail_to, "mail_from": told.mail_from, "relay": told.relay}
+    lacking = [key for key, value in keys.items() if not value]
+    if 0 < len(lacking) < len(keys):
+        yield Problem(
+            "KS139",
+            ("alerts",),
+            f"no mail can be sent without {' and '.join(lacking)}",
+            "mail_to, mail_from and relay go together",
+        )
+    if told.webhook_file is not None and not told.webhook_file.startswith("/"):
+        yield Problem(
+            "KS139",
+            ("alerts", "webhook_file"),
+            "is no absolute path: the file lies on each node, and holds the URL",
+            'webhook_file = "/root/webhook", and the URL in that file, 0600, on both nodes',
+        )
+
+
+RULES = (fencing, password, bmc_address, second_level, source, progress, thresholds, alerts)
