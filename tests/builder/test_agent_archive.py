@@ -27,7 +27,7 @@ def test_it_runs_and_is_small(tmp_path: Path) -> None:
         capture_output=True, text=True, check=True, cwd=tmp_path,
     )  # fmt: skip
     assert done.stdout == f"ksnode {VERSION}\n"
-    assert pyz.stat().st_size < 200 * 1024
+    assert pyz.stat().st_size < 200_000
 
 
 def test_only_docstrings_and_comments_are_left_out() -> None:
@@ -47,6 +47,7 @@ def test_only_docstrings_and_comments_are_left_out() -> None:
 
 
 def test_what_only_looks_like_a_comment_stays() -> None:
+    """And a line is indented by one space a level, none where it goes on from another."""
     source = b'''def f(\xc3\xa9):  # why
     """What."""  # noqa
     # alone
@@ -63,13 +64,13 @@ def test_what_only_looks_like_a_comment_stays() -> None:
         == '''def f(é):
 
 
-    a = "# no comment", \'#\', f"{1}#"
-    b = """
+ a = "# no comment", \'#\', f"{1}#"
+ b = """
 # nor is this
 """
-    return [
-        a, b,
-    ]
+ return [
+a, b,
+]
 '''
     )
 
