@@ -30,7 +30,7 @@ from builder.resources import agent_sources
 from tests.media.sources import DEMO_CACHE, el9_tree, master
 from tests.uml.images import CLUSTER_PACKAGES, Images, prepare
 from tests.uml.lab import Lab
-from tests.uml.machine import MachineError
+from tests.uml.running import MachineError
 from tests.uml.pair import PROFILE, STATE, Server, TestPair, build_medium
 from tests.uml.shell import Shell
 

@@ -16,7 +16,7 @@ from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
 from tests.lab.progress import Tell
-from tests.uml.machine import MachineError
+from tests.uml.running import MachineError
 
 IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "pull-power": production.pull_power,
