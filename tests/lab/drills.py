@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.lab import beginning, broken, figures, production, report
+from tests.lab import beginning, broken, carrier, figures, production, report
 from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
@@ -26,6 +26,7 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "hours-apart": production.hours_apart,
     "orderly-poweroff": production.orderly_poweroff,
     "node-and-bmc": production.node_and_bmc,
+    "pull-one-cable": carrier.pull_one_cable,
     "figures": figures.measure,
 }
 AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
@@ -41,8 +42,21 @@ AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
     "flushes-ignored": broken.flushes_ignored,
 }
 DRILLS = {**IN_PRODUCTION, **AT_THE_BEGINNING}
+# On User-mode Linux a cable that is pulled takes no carrier away, so there it would show nothing.
+QEMU_ALONE = {"pull-one-cable"}
 # What a drill that does not pass ends with; anything else is the lab's own fault and a traceback.
 NOT_PASSED = (Failed, MachineError, NotInstalled, TimeoutError, subprocess.SubprocessError)
+
+
+def possible(platform: str) -> list[str]:
+    """The drills that machines of that platform can have.
+
+    QEMU's are production's alone: its servers go on by themselves once they are installed, where a
+    drill at the beginning wants them off.
+    """
+    if platform == "qemu":
+        return sorted(IN_PRODUCTION)
+    return sorted(DRILLS.keys() - QEMU_ALONE)
 
 
 def criterion(name: str) -> str:

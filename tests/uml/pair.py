@@ -27,6 +27,7 @@ from tests.uml.installation import Verdict
 from tests.uml.lab import Cable, End, Lab, Tap
 from tests.uml.machine import Machine, Nic, scratch_folder
 from tests.uml.outlet import Outlet
+from tests.uml.running import Running
 from tests.uml.shell import Shell
 
 ROOT = Path(__file__).parents[2]
@@ -176,7 +177,7 @@ class TestPair:
                 self.lab.close()  # the other installer would be waited for
                 raise
 
-    def _boot(self, number: int, boot: int) -> Machine | None:
+    def _boot(self, number: int, boot: int) -> Running | None:
         server = self.servers[number]
         if is_blank(server.disk):
             return None
@@ -213,6 +214,14 @@ class TestPair:
     def shell(self) -> Shell:
         """The way in; its key lies beside the medium."""
         return Shell(self.lab, self.medium.parent)
+
+    def pull_cable(self, cable: Cable) -> None:
+        """Let nothing through a cable from now on; what its ends see of that: Lab.pull_cable."""
+        self.lab.pull_cable(cable)
+
+    def plug_cable(self, cable: Cable) -> None:
+        """Undo that."""
+        self.lab.plug_cable(cable)
 
     def uplink_of(self, server: Server) -> Tap:
         """Its port of the local network."""
