@@ -123,7 +123,7 @@ def install(pair: TestPair, tell: Tell) -> list[Verdict]:
 
 def bring_up(pair: TestPair, tell: Tell, patience_s: float = PATIENCE_S) -> Watch:
     """Switch both on and touch nothing more until both say complete, or patience is over."""
-    tell("", "power on; from here on nobody touches anything")
+    tell("", "power on, where that is not so yet; from here on nobody touches anything")
     watch = Watch(pair, tell)
     for server in pair.servers:
         server.outlet.switch_on()

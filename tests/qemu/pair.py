@@ -42,6 +42,11 @@ class QemuPair(TestPair):
     stock: StockImages | None = None
     pulled: set[tuple[str, int]] = field(default_factory=set)  # node and card without a cable
 
+    @property
+    def platform(self) -> str:
+        """QEMU, and what runs the machines' instructions."""
+        return f"qemu ({self.accelerator})"
+
     @cached_property
     def accelerator(self) -> str:
         """What runs the machines' instructions."""

@@ -131,6 +131,11 @@ class TestPair:
         shutil.rmtree(self.scratch)
 
     @property
+    def platform(self) -> str:
+        """What the servers are, as report.json tells it."""
+        return "uml"
+
+    @property
     def digest(self) -> str:
         """The plan digest both nodes must name."""
         return plan_digest(self.plan)
