@@ -25,8 +25,6 @@ from tests.uml.lab import Lab
 from tests.uml.pair import DISK_GIB, PROFILE, TestPair, build_medium
 from tests.uml.shell import Shell
 
-PATIENCE_S = 1500.0  # from power-on to both nodes' RESULT
-
 
 class NotInstalled(Exception):
     """A server was not installed; the text is what its installer said."""
@@ -121,13 +119,13 @@ def install(pair: TestPair, tell: Tell) -> list[Verdict]:
     return verdicts
 
 
-def bring_up(pair: TestPair, tell: Tell, patience_s: float = PATIENCE_S) -> Watch:
+def bring_up(pair: TestPair, tell: Tell) -> Watch:
     """Switch both on and touch nothing more until both say complete, or patience is over."""
     tell("", "power on, where that is not so yet; from here on nobody touches anything")
     watch = Watch(pair, tell)
     for server in pair.servers:
         server.outlet.switch_on()
-    while not watch.complete and watch.seconds < patience_s:
+    while not watch.complete and watch.seconds < pair.patience_s:
         watch.look()
         time.sleep(1)
     return watch

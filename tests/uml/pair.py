@@ -35,6 +35,7 @@ PROFILE = ROOT / "profiles/lab.toml"
 KSBUILD = ROOT / ".venv/bin/ksbuild"
 DISK_GIB = 46
 NODE_MIB = 640
+PATIENCE_S = 1500.0  # from power-on to both nodes' RESULT
 STATE = "/var/lib/ksbuild"
 
 
@@ -134,6 +135,11 @@ class TestPair:
     def platform(self) -> str:
         """What the servers are, as report.json tells it."""
         return "uml"
+
+    @property
+    def patience_s(self) -> float:
+        """How long both may take from power-on to their RESULT."""
+        return PATIENCE_S
 
     @property
     def digest(self) -> str:

@@ -39,8 +39,9 @@ def install(
     if done.returncode:
         raise InstallationError(f"grub-install: {done.stderr.strip()[-1000:]}")
     by_place = {mount.place: uuids[mount.device] for mount in mounts if mount.device in uuids}
-    kept = [word for word in words if word.startswith(_KEPT)]
-    arguments = " ".join([*kept, *command.appendLine.split()])
+    own = command.appendLine.split()
+    kept = [word for word in words if word.startswith(_KEPT) and word not in own]
+    arguments = " ".join([*kept, *own])
     text = menu(kernels[-1].name, by_place, arguments)
     (SYSROOT / "boot/grub/grub.cfg").write_text(text)
 
