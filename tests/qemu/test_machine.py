@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from builder.profile.load import load
 from tests.lab.carrier import ports_up
 from tests.qemu import qmp
 from tests.qemu.accelerator import accelerator, trial_argv
 from tests.qemu.images import StockImages, prepare
 from tests.qemu.machine import Machine, Shares, Started, argv
-from tests.qemu.pair import as_qemu
+from tests.qemu.pair import ARGUMENTS, as_qemu
 from tests.uml.disk import blank_disk
 from tests.uml.installer.bootloader import menu
 from tests.uml.lab import Lab
@@ -48,7 +49,7 @@ def stock() -> StockImages:
 
 
 @pytest.mark.qemu
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)  # making the images counts
 @pytest.mark.parametrize(("cached", "kept"), [(True, "s\0"), (False, "sw")])
 def test_a_card_loses_its_carrier_and_a_disk_what_was_not_flushed(
     tmp_path: Path, stock: StockImages, cached: bool, kept: str
@@ -140,10 +141,12 @@ def test_the_protocol_skips_events_and_tells_refusals(tmp_path: Path) -> None:
     assert told == ["qmp_capabilities", "nic0", "qmp_capabilities", "nic9"]
 
 
-def test_the_profile_of_these_machines() -> None:
+def test_the_profile_of_these_machines(tmp_path: Path) -> None:
     text = as_qemu(PROFILE.read_text())
     assert 'platform = "debian12-qemu"' in text
     assert 'kernel_arguments = ["console=ttyS0,115200", ' in text
+    (tmp_path / "lab.toml").write_text(text)
+    assert load(tmp_path / "lab.toml").profile.install.kernel_arguments == list(ARGUMENTS)
     assert len(text.splitlines()) == len(PROFILE.read_text().splitlines())
 
 
