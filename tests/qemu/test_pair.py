@@ -13,16 +13,12 @@ from tests.lab.carrier import pull_one_cable
 from tests.lab.drilling import Drilling
 from tests.lab.progress import Printed
 from tests.lab.report import told_by, whole
+from tests.qemu.test_server import CHAIN
 from tests.uml.pair import PROFILE, TestPair
 
 pytestmark = [pytest.mark.qemu, pytest.mark.slow, pytest.mark.timeout(3 * 3600)]
 
 NONCE = "through the profile and back"
-# In this order on the console of a server that is switched on once.
-CHAIN = (
-    *("Automatic boot in", "Loading /images/pxeboot/vmlinuz", "stand-in: SUCCESS"),
-    *("reboot: machine restart", "Linux version", "ksnode: preflight"),
-)
 
 
 @pytest.fixture(scope="module")
