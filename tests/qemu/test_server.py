@@ -1,4 +1,4 @@
-"""One server in QEMU, switched on once: from the medium's menu to its agent, and off by its button."""
+"""One server in QEMU, switched on once: from the medium's menu to its agent, off by its button."""
 
 from __future__ import annotations
 
