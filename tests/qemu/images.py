@@ -17,7 +17,8 @@ from tests.uml import archive, images, kernel
 PACKAGES = (
     *(*images.CLUSTER_PACKAGES, *images.INSTALLER_PACKAGES),
     *("linux-image-amd64", "initramfs-tools", "zstd", "grub-pc-bin", "grub2-common"),
-    *("firewalld", "ksmtuned"),
+    # firewalld knows protocols by the names of netbase, and does not start without.
+    *("firewalld", "netbase", "ksmtuned"),
 )
 # What a node's initrd needs to find its root, and not all that Debian knows.
 _INITRD = """\
@@ -30,7 +31,7 @@ _HOOKS = (f"--customize-hook={_INITRD}",)
 WANTED = (
     *("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "button", "evdev"),
     *("9p", "9pnet_virtio", "ata_piix", "ata_generic", "sr_mod", "sd_mod", "sg"),
-    *("xfs", "ext4", "crc32c_generic", "crc32c-intel", "nft_compat", "qemu_fw_cfg", "kvm_amd"),
+    *("xfs", "ext4", "crc32c_generic", "crc32c-intel", "nft_compat", "binfmt_misc"),
 )
 _WHOLE = ("kernel/net/netfilter/", "kernel/net/ipv4/netfilter/", "kernel/net/ipv6/netfilter/")
 _LEFT_OUT = (
