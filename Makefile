@@ -4,6 +4,9 @@ SOURCE  ?= build/demo-source.iso
 DEMO    := $(findstring build/demo-source.iso,$(SOURCE))
 OUT     ?= build/$(if $(DEMO),demo-)$(basename $(notdir $(PROFILE))).iso
 BIN     := .venv/bin
+LAB     ?= uml
+LABS    := $(if $(filter qemu,$(LAB)),lab-qemu,lab)
+export LAB
 LOCK    := uv pip compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header
 
 .DEFAULT_GOAL := help
@@ -30,13 +33,13 @@ lab drill drills: PROFILE = profiles/lab.toml
 lab drill drills: OUT = lab/out
 
 lab:  ## bring a pair up without hardware: medium, two servers, mounted (STAY=1 keeps it)
-	@./setup.sh lab && $(BIN)/python -m tests.lab up --profile $(PROFILE) --out $(OUT) $(if $(STAY),--stay)
+	@./setup.sh $(LABS) && $(BIN)/python -m tests.lab up --profile $(PROFILE) --out $(OUT) $(if $(STAY),--stay)
 
 drill:  ## bring a pair up and do to it what D= says (docs/lab.md)
-	@./setup.sh lab && $(BIN)/python -m tests.lab drill $(D) --profile $(PROFILE) --out $(OUT)
+	@./setup.sh $(LABS) && $(BIN)/python -m tests.lab drill $(D) --profile $(PROFILE) --out $(OUT)
 
 drills:  ## every drill, in random order (SEED=)
-	@./setup.sh lab && $(BIN)/python -m tests.lab drills --profile $(PROFILE) --out $(OUT) $(if $(SEED),--seed $(SEED))
+	@./setup.sh $(LABS) && $(BIN)/python -m tests.lab drills --profile $(PROFILE) --out $(OUT) $(if $(SEED),--seed $(SEED))
 
 test:  ## every check and test, with its own set-up
 	@./setup.sh test && $(MAKE) --no-print-directory lint types docs
@@ -46,7 +49,7 @@ test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
 
 test-slow:  ## every crash at every effect, a rejoin, what humans type on a pair (hours)
-	@./setup.sh test && $(BIN)/pytest -m slow tests/pair tests/uml
+	@./setup.sh test && $(BIN)/pytest -m slow tests/pair tests/uml tests/qemu
 
 bench:  ## patching beside xorriso + implantisomd5; a boot storm; a tree for 200 pairs; the agent on 10 GiB and 10 TiB
 	@./setup.sh test && $(BIN)/python -m bench.cli && $(BIN)/python -m bench.patch

@@ -1,24 +1,25 @@
 #!/bin/sh
-# Usage: setup.sh run|demo|lab|test    Makes .venv from the hash-locked lists in requirements/.
+# Usage: setup.sh run|demo|lab|lab-qemu|test    Makes .venv from the hash-locked lists in requirements/.
 #
 # Never escalates: Debian packages are installed only when this already runs as root; otherwise the
 # one line to run is printed and the exit status is 6 ("environment", see docs/reference.md).
 set -eu
 cd "$(dirname "$0")"
-what=${1:?run, demo, lab or test}
+what=${1:?run, demo, lab, lab-qemu or test}
 
 # demo: tools that assemble the demonstration source; lab: what its machines are made of and run in;
 # test: the real programs the tests ask.
 demo="grub-common kmod"
 lab="$demo dosfstools fdisk gcc iproute2 isolinux libc6-dev mmdebstrap mtools openssh-client openssl
   uidmap user-mode-linux util-linux xorriso"
+lab_qemu="$lab qemu-system-x86 seabios zstd"
 test="$demo augeas-tools chromium chrony corosync cpio createrepo-c curl dlm-controld dnf dnsmasq-base
   dosfstools drbd-utils e2fsprogs fdisk fence-agents firewalld fonts-dejavu-core gcc gdisk genisoimage
   gfs2-utils gnupg ipmitool ipxe-qemu iproute2 isolinux isomd5sum ksmtuned libc6-dev libvirt-clients
   libvirt-daemon libvirt-daemon-driver-qemu libxml2-utils lvm2 mdadm mmdebstrap mtools network-manager
   nginx-light openipmi openssh-server openssl ovmf pacemaker-cli-utils pcs policycoreutils-python-utils
   procps pxelinux python3-prometheus-client qemu-system-x86 qemu-utils resource-agents rpm seabios
-  shellcheck syslinux-utils systemd user-mode-linux util-linux virtinst xfsprogs xorriso"
+  shellcheck syslinux-utils systemd user-mode-linux util-linux virtinst xfsprogs xorriso zstd"
 
 fit_python() {
   for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11; do
@@ -57,9 +58,10 @@ fi
 case $what in
   demo) need $(missing_packages "$demo") ;;
   lab) need $(missing_packages "$lab") ;;
+  lab-qemu) need $(missing_packages "$lab_qemu") && what=lab ;;
   test) need $(missing_packages "$test") ;;
   run) ;;
-  *) echo "usage: setup.sh run|demo|lab|test" >&2; exit 2 ;;
+  *) echo "usage: setup.sh run|demo|lab|lab-qemu|test" >&2; exit 2 ;;
 esac
 # A set-up that fits is left alone, and the one for tests serves for everything.
 fit() { # fit LIST: the stamp of a .venv made from that list

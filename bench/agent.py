@@ -32,8 +32,8 @@ from builder.resources import agent_sources
 from tests.media.sources import DEMO_CACHE, el9_tree, master
 from tests.uml.images import CLUSTER_PACKAGES, Images, prepare
 from tests.uml.lab import Lab
-from tests.uml.machine import MachineError
 from tests.uml.pair import PROFILE, STATE, Server, TestPair, build_medium
+from tests.uml.running import MachineError
 from tests.uml.shell import Shell
 
 GROWTH_S, CONVERGED_S, CPU_S, RESIDENT_MB, ARCHIVE_KB = 60.0, 2.0, 5.0, 40, 200

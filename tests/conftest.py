@@ -25,6 +25,7 @@ INSTALLATIONS = ("describe", "guard", "parts", "sectors", "stacked", "used")
 LONGEST = (
     *("machines", "installations", "loopback"),
     *(f"tests/test_agent_pythons.py::test_the_agents_tests[{v}]" for v in ("3.9", "3.12")),
+    "tests/qemu/test_machine.py",
     *("tests/media/test_boots.py", "tests/media/test_netboot.py", "tests/media/test_example.py"),
     *("tests/media/test_try.py", "tests/media/patch/test_boots.py", "tests/media/test_matrix.py"),
     *(

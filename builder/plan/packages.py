@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from builder.profile.model import Profile
 from firstboot.node import CAPABILITIES
 
-LAB = "debian12-lab"
+LAB = ("debian12-lab", "debian12-qemu")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ _ALWAYS = (
     Source("drbd9x-utils", "", ("drbdadm", "drbdmeta", "drbdsetup", "ocf:linbit:drbd"), "drbd9"),
     Source("kmod-drbd9x", "", ("drbd.ko",), "drbd9"),
     Source("e2fsprogs", "e2fsprogs", ("chattr", "lsattr")),
-    Source("firewalld", "", ("firewall-cmd", "firewalld.service"), "firewall"),
+    Source("firewalld", "firewalld", ("firewall-cmd", "firewalld.service"), "firewall"),
     Source("gfs2-utils", "gfs2-utils", ("mkfs.gfs2",)),
     Source("iproute", "iproute2", ("ip",)),
     Source("iputils", "iputils-ping", ("ping",)),
@@ -84,7 +84,7 @@ _ALWAYS = (
 
 # libvirt of EL 9.3 and later has these apart: guests, leases, the door for the other node.
 _GUESTS = (
-    Source("ksmtuned", "", ("ksm.service", "ksmtuned.service"), "ksm"),
+    Source("ksmtuned", "ksmtuned", ("ksm.service", "ksmtuned.service"), "ksm"),
     Source("libvirt-client", "", ("virsh", "libvirt-guests.service"), "hypervisor"),
     Source("libvirt-daemon-driver-storage-core", "", ("virtstoraged.socket",), "hypervisor"),
     Source(
@@ -136,7 +136,7 @@ def sources(profile: Profile) -> tuple[Source, ...]:
 
 def packages(profile: Profile) -> tuple[str, ...]:
     """The lines of %packages: groups first, each once, the profile's own among them."""
-    lab = profile.pair.platform == LAB
+    lab = profile.pair.platform in LAB
     names = (source.debian if lab else source.package for source in sources(profile))
     wanted = {"@core", *filter(None, names), *profile.install.packages}
     return tuple(sorted(wanted, key=lambda name: (name[0] != "@", name)))
@@ -147,7 +147,7 @@ def _sources(profile: Profile) -> Iterator[Source]:
     for source in (*_ALWAYS, *_GUESTS):
         if not source.needs or source.needs in capabilities:
             yield source
-    if profile.pair.platform == LAB:
+    if profile.pair.platform in LAB:
         yield from _LAB
     for node in profile.node:
         for device in node.fencing:

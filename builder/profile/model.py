@@ -49,8 +49,8 @@ class PairSection(Strict):
     """Name of the cluster, and of the lock table: letters, digits, - and _, at most 32."""
     id: PairId
     """A UUID of this pair's own, by which its disks are told from every other pair's."""
-    platform: Literal["el9", "debian12-lab"] = "el9"
-    """What the nodes run: el9 (RHEL, AlmaLinux, Rocky Linux 9), or the lab's stand-in."""
+    platform: Literal["el9", "debian12-lab", "debian12-qemu"] = "el9"
+    """What the nodes run: el9 (RHEL, AlmaLinux, Rocky Linux 9), or the lab's stand-ins."""
     description: Text | None = None
     """A line for whoever looks: `ksnode status` and RESULT repeat it. Not in the plan digest."""
 

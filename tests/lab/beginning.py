@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab import audits
-from tests.lab.bringup import PATIENCE_S, Stock, a_pair, install
+from tests.lab.bringup import Stock, a_pair, install
 from tests.lab.drilling import SETTLE_S, require
 from tests.lab.progress import STEPS, Tell, Watch
 from tests.lab.report import keep_consoles
 from tests.uml.disk import partition, written_extents
 from tests.uml.guard import digest
-from tests.uml.pair import Server, TestPair, build_medium
+from tests.uml.pair import PATIENCE_S, Server, TestPair, build_medium
 
 QUIET_S, SEEN_S = 60.0, 600.0
 LATE_S = 3 * 3600

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.lab.progress import Printed, Tell, Watch
 from tests.media.sources import demo_iso, el9_shaped_iso
+from tests.qemu.images import StockImages
+from tests.qemu.images import prepare as prepare_stock
+from tests.qemu.pair import QemuPair, as_qemu
+from tests.qemu.source import lab_source
 from tests.uml.images import CLUSTER_PACKAGES, Images, prepare
 from tests.uml.installation import Verdict
+from tests.uml.kernel import MissingPiece
 from tests.uml.lab import Lab
 from tests.uml.pair import DISK_GIB, PROFILE, TestPair, build_medium
 from tests.uml.shell import Shell
-
-PATIENCE_S = 1500.0  # from power-on to both nodes' RESULT
 
 
 class NotInstalled(Exception):
@@ -27,16 +32,32 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True)
 class Stock:
-    """What pairs are made from, made once and kept: an installation ISO and Debian's images."""
+    """What pairs are made from, made once and kept: an installation ISO and Debian's images.
+
+    `qemu` is there when the servers are to be QEMU machines.
+    """
 
     source: Path
     images: Images
+    qemu: StockImages | None = None
 
 
 def stock(tell: Tell) -> Stock:
     """Make what the cache lacks. Raises kernel.MissingPiece with the command that brings it."""
     tell("", "the installation source and Debian's packages (kept in build/)")
-    return Stock(el9_shaped_iso(demo_iso()), prepare(CLUSTER_PACKAGES))
+    images = prepare(CLUSTER_PACKAGES)
+    if platform() == "uml":
+        return Stock(el9_shaped_iso(demo_iso()), images)
+    qemu = prepare_stock()
+    return Stock(lab_source(qemu), images, qemu)
+
+
+def platform() -> str:
+    """What the servers are, by LAB in the environment: uml or qemu. Raises MissingPiece."""
+    chosen = os.environ.get("LAB") or "uml"
+    if chosen not in ("uml", "qemu"):
+        raise MissingPiece(f"LAB={chosen} is neither uml nor qemu\nnext: make lab LAB=qemu")
+    return chosen
 
 
 def described(profile: str, description: str) -> str:
@@ -68,9 +89,11 @@ def a_pair(
     folder.mkdir(parents=True)
     with Lab() as lab:
         own = Shell(lab, folder).profile(profile, folder / "pair.toml")
-        own.write_text(described(own.read_text(), description))
+        text = described(own.read_text(), description)
+        own.write_text(as_qemu(text) if stock.qemu else text)
         medium = build_medium(stock.source, folder / "pair.iso", folder / "keys", own)
-        made = TestPair(
+        kind = partial(QemuPair, stock=stock.qemu) if stock.qemu else TestPair
+        made = kind(
             lab,
             stock.images,
             medium,
@@ -96,13 +119,13 @@ def install(pair: TestPair, tell: Tell) -> list[Verdict]:
     return verdicts
 
 
-def bring_up(pair: TestPair, tell: Tell, patience_s: float = PATIENCE_S) -> Watch:
+def bring_up(pair: TestPair, tell: Tell) -> Watch:
     """Switch both on and touch nothing more until both say complete, or patience is over."""
-    tell("", "power on; from here on nobody touches anything")
+    tell("", "power on, where that is not so yet; from here on nobody touches anything")
     watch = Watch(pair, tell)
     for server in pair.servers:
         server.outlet.switch_on()
-    while not watch.complete and watch.seconds < patience_s:
+    while not watch.complete and watch.seconds < pair.patience_s:
         watch.look()
         time.sleep(1)
     return watch

@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.lab import beginning, broken, figures, operations, production, report
+from tests.lab import beginning, broken, carrier, figures, operations, production, report
 from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
 from tests.lab.progress import Tell
-from tests.uml.machine import MachineError
+from tests.uml.running import MachineError
 
 IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "pull-power": production.pull_power,
@@ -29,6 +29,7 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "raid-degraded": operations.raid_degraded,
     "pull-uplink": operations.pull_uplink,
     "start-alone": operations.start_alone,
+    "pull-one-cable": carrier.pull_one_cable,
     "figures": figures.measure,
 }
 AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
@@ -44,8 +45,21 @@ AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
     "flushes-ignored": broken.flushes_ignored,
 }
 DRILLS = {**IN_PRODUCTION, **AT_THE_BEGINNING}
+# On User-mode Linux a cable that is pulled takes no carrier away, so there it would show nothing.
+QEMU_ALONE = {"pull-one-cable"}
 # What a drill that does not pass ends with; anything else is the lab's own fault and a traceback.
 NOT_PASSED = (Failed, MachineError, NotInstalled, TimeoutError, subprocess.SubprocessError)
+
+
+def possible(platform: str) -> list[str]:
+    """The drills that machines of that platform can have.
+
+    QEMU's are production's alone: its servers go on by themselves once they are installed, where a
+    drill at the beginning wants them off.
+    """
+    if platform == "qemu":
+        return sorted(IN_PRODUCTION)
+    return sorted(DRILLS.keys() - QEMU_ALONE)
 
 
 def criterion(name: str) -> str:

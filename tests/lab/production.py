@@ -66,7 +66,7 @@ def pull_cables(drill: Drilling) -> None:
     writers = drill.write()
     before = drill.fences()
     for cable in drill.pair.cables:
-        drill.pair.lab.pull_cable(cable)
+        drill.pair.pull_cable(cable)
     drill.wait("one node is fenced", lambda: drill.fenced_since(before), drill.bound_s)
     names = drill.fenced_since(before)
     require(len(names) == 1, f"fenced: {names}; expected: one of them")
@@ -76,7 +76,7 @@ def pull_cables(drill: Drilling) -> None:
     time.sleep(QUIET_S)
     require_fenced(drill, before, fenced)
     for cable in drill.pair.cables:
-        drill.pair.lab.plug_cable(cable)
+        drill.pair.plug_cable(cable)
     drill.finish()
     require_fenced(drill, before, fenced)
 
@@ -185,14 +185,14 @@ def require_fenced(drill: Drilling, before: dict[str, int], *names: str) -> None
 def cut_off(drill: Drilling, server: Server) -> None:
     """Pull all of a node's cables, the uplink's too."""
     for cable in drill.pair.cables:
-        drill.pair.lab.pull_cable(cable)
+        drill.pair.pull_cable(cable)
     drill.pair.lab.unplug(drill.pair.uplink_of(server))
 
 
 def join(drill: Drilling, server: Server) -> None:
     """Undo cut_off."""
     for cable in drill.pair.cables:
-        drill.pair.lab.plug_cable(cable)
+        drill.pair.plug_cable(cable)
     drill.pair.lab.plug(drill.pair.uplink_of(server))
 
 

@@ -57,6 +57,7 @@ def whole(
     nonces = {result.get("description", "") for result in results}
     return {
         "complete": [result.get("verdict") for result in results] == ["complete"] * 2,
+        "platform": pair.platform,
         "nonce": nonces.pop() if len(nonces) == 1 else None,
         "plan_digest": pair.digest,
         "nodes": nodes,

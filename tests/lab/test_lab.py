@@ -12,14 +12,15 @@ import pytest
 
 from builder.profile.load import load
 from tests.lab import writer
-from tests.lab.__main__ import parser
+from tests.lab.__main__ import drill, parser
 from tests.lab.audits import BAD_WORDS, CONNECTED
-from tests.lab.bringup import described
+from tests.lab.bringup import described, platform
 from tests.lab.drilling import Drilling
-from tests.lab.drills import DRILLS, criterion
+from tests.lab.drills import DRILLS, criterion, possible
 from tests.lab.memory import same_memory
 from tests.lab.progress import COMPLETE, EVENT
 from tests.lab.report import node_report, rehearsal
+from tests.uml.kernel import MissingPiece
 from tests.uml.pair import PROFILE
 
 
@@ -86,6 +87,25 @@ def test_the_command_line() -> None:
     assert parser().parse_args(["drill", "pull-power"]).names == ["pull-power"]
     with pytest.raises(SystemExit):
         parser().parse_args(["drill", "pull-everything"])
+
+
+def test_each_platform_has_its_drills(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "pull-one-cable" in possible("qemu")
+    assert "pull-one-cable" not in possible("uml")
+    assert "cut-at-every-step" not in possible("qemu")
+    assert {*possible("qemu"), *possible("uml")} == DRILLS.keys()
+    monkeypatch.delenv("LAB", raising=False)
+    assert platform() == "uml"
+    monkeypatch.setenv("LAB", "xen")
+    with pytest.raises(MissingPiece, match="LAB=xen is neither"):
+        platform()
+
+
+def test_a_drill_of_the_other_platform_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB", "uml")
+    options = parser().parse_args(["drill", "pull-one-cable"])
+    with pytest.raises(MissingPiece, match="next: make drill LAB=qemu"):
+        drill(options, Path("unused"), lambda *_: None)
 
 
 def test_records_are_looked_at_one_by_one(tmp_path: Path) -> None:

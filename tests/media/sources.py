@@ -113,7 +113,7 @@ def demo_source() -> Path:
 
 def el9_shaped_iso(demo: Path) -> Path:
     """An ISO laid out as an AlmaLinux 9 DVD; its kernel and initrd are the demonstration's."""
-    return _mastered("el9", demo, master)
+    return mastered("el9", demo, master)
 
 
 @pytest.fixture(scope="session")
@@ -125,11 +125,14 @@ def el9_iso(demo_source: Path) -> Path:
 @pytest.fixture(scope="session")
 def pungi9_iso(demo_source: Path) -> Path:
     """The same files, mastered the other way that pungi knows: genisoimage and isohybrid."""
-    return _mastered("pungi9", demo_source, master_pungi)
+    return mastered("pungi9", demo_source, master_pungi)
 
 
-def _mastered(kind: str, demo_source: Path, mastered_by: Callable[[Path, Path], None]) -> Path:
-    place = _kept(kind, _digest(demo_source, Path(__file__)))
+def mastered(
+    kind: str, demo_source: Path, mastered_by: Callable[[Path, Path], None], *made_from: Path
+) -> Path:
+    """An ISO that mastered_by(tree, iso) writes of EL9's tree, and of what else it is made from."""
+    place = _kept(kind, _digest(demo_source, Path(__file__), *made_from))
     if not place.exists():
         with tempfile.TemporaryDirectory(prefix=f"ksbuild-{kind}-") as name:
             folder = Path(name)

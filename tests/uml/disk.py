@@ -14,7 +14,8 @@ from pathlib import Path
 
 from tests.uml.images import Images
 from tests.uml.lab import Lab
-from tests.uml.machine import Disk, Hardware, Machine, MachineError, scratch_folder
+from tests.uml.machine import Disk, Hardware, Machine, scratch_folder
+from tests.uml.running import MachineError
 
 SECTOR = 512
 _READ_SECONDS = 120

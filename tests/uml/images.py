@@ -13,7 +13,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -41,7 +41,7 @@ INSTALLER_PACKAGES = ("lvm2", "mdadm")  # as on EL9's installer image
 _NOT_UNPACKED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
 # Never of use on a node of the lab: hwdb names USB and PCI devices.
-_NODE_LEAVES_OUT = (
+NODE_LEAVES_OUT = (
     *("dev/", "etc/apt/", "var/lib/apt/", "var/cache/", "etc/udev/hwdb.d", "usr/lib/udev/hwdb"),
     *("usr/share/bug/", "usr/lib/x86_64-linux-gnu/gconv", "etc/machine-id"),
     *("usr/lib/python3.11/pydoc_data", "usr/lib/python3.11/ensurepip"),
@@ -53,7 +53,7 @@ _NEEDLESS_ALONE = (
     *("usr/lib/x86_64-linux-gnu/perl/", "usr/lib/x86_64-linux-gnu/libperl", "usr/bin/perl5"),
 )
 # A node that is no pair's is made from the installer's Debian; it has nothing to assemble.
-_STACKS = (
+STACKS = (
     *("usr/sbin/lvm", "usr/sbin/mdadm", "usr/lib/udev/rules.d/56-lvm", "etc/mdadm", "etc/lvm"),
     *("usr/lib/udev/rules.d/69-lvm", "usr/lib/udev/rules.d/63-md", "usr/lib/udev/rules.d/64-md"),
     *("usr/lib/systemd/system-generators/lvm2", "etc/systemd/system/sysinit.target.wants/lvm2"),
@@ -61,7 +61,7 @@ _STACKS = (
     *("etc/systemd/system/mdmonitor", "etc/cron.d/mdadm", "etc/cron.daily/mdadm"),
 )
 # fence-agents brings clouds along, and everybody would have the same host keys.
-_CLUSTER_LEAVES_OUT = (
+CLUSTER_LEAVES_OUT = (
     *(f"usr/lib/python3/dist-packages/{name}" for name in ("boto", "sqlalchemy", "suds", "s3tra")),
     *("usr/share/perl/", "usr/lib/x86_64-linux-gnu/perl/", "usr/lib/x86_64-linux-gnu/libperl"),
     *("usr/bin/perl5", "usr/share/misc/enterprise", "etc/ssh/ssh_host_", "etc/chrony/chrony.conf"),
@@ -71,8 +71,8 @@ _CLUSTER_LEAVES_OUT = (
         for n in ("corosync", "dlm", "logd", "pace")
     ),
 )
-_INSTALLER_LEAVES_OUT = (
-    *(*_NODE_LEAVES_OUT, *_NEEDLESS_ALONE),
+INSTALLER_LEAVES_OUT = (
+    *(*NODE_LEAVES_OUT, *_NEEDLESS_ALONE),
     *("usr/lib/x86_64-linux-gnu/perl", "usr/share/perl", "usr/bin/perl", "var/lib/dpkg"),
     *("usr/sbin/NetworkManager", "usr/bin/nmcli"),
     *("usr/lib/NetworkManager", "usr/share/zoneinfo", "usr/share/polkit", "usr/share/bash-"),
@@ -109,7 +109,7 @@ def prepare(extra_packages: tuple[str, ...] = ()) -> Images:
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         rootfs = _rootfs(cache, extra_packages)
-        return Images(rootfs, _installer(cache, _base(cache, INSTALLER_PACKAGES)))
+        return Images(rootfs, _installer(cache, base(cache, INSTALLER_PACKAGES)))
 
 
 def _found(made: Path) -> bool:
@@ -132,11 +132,11 @@ def _named(cache: Path, stem: str, suffix: str, *inputs: object) -> Path:
     return cache / f"{stem}-{digest.hexdigest()[:16]}.{suffix}"
 
 
-def _base(cache: Path, extra: tuple[str, ...]) -> Path:
-    """Debian as mmdebstrap makes it."""
+def base(cache: Path, extra: tuple[str, ...], hooks: tuple[str, ...] = ()) -> Path:
+    """Debian as mmdebstrap makes it; hooks are options of mmdebstrap's that change the result."""
     packages = sorted({*PACKAGES, *extra})
     sources, options = machine_sources(), machine_options()
-    made = _named(cache, "base", "tar", SUITE, packages, _NOT_UNPACKED, sources, options)
+    made = _named(cache, "base", "tar", SUITE, packages, _NOT_UNPACKED, sources, options, *hooks)
     if _found(made):
         return made
     with tempfile.TemporaryDirectory(prefix="ksbuild-apt-") as folder:
@@ -144,6 +144,7 @@ def _base(cache: Path, extra: tuple[str, ...]) -> Path:
         (Path(folder) / "apt.conf").write_text(options)
         part = made.with_suffix(".part.tar")
         argv = mmdebstrap_argv(packages, Path(folder), part, own_sources=bool(sources))
+        argv[1:1] = hooks
         done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:
         part.unlink(missing_ok=True)
@@ -166,34 +167,51 @@ def mmdebstrap_argv(
 
 
 def _rootfs(cache: Path, extra: tuple[str, ...]) -> Path:
-    base = _base(cache, extra or INSTALLER_PACKAGES)
-    alone = (*_NEEDLESS_ALONE, *_STACKS)
-    left_out = (*_NODE_LEAVES_OUT, *(_CLUSTER_LEAVES_OUT if extra else alone))
-    return _composed(cache, "rootfs.tar", base, left_out, list(_node_additions()))
+    made = base(cache, extra or INSTALLER_PACKAGES)
+    alone = (*_NEEDLESS_ALONE, *STACKS)
+    left_out = (*NODE_LEAVES_OUT, *(CLUSTER_LEAVES_OUT if extra else alone))
+    return composed(cache, "rootfs.tar", made, left_out, list(node_additions()), _uml_modules())
 
 
-def _composed(
-    cache: Path, name: str, base: Path, left_out: tuple[str, ...], own: list[archive.Entry]
+@dataclass(frozen=True)
+class Modules:
+    """The modules of one kernel: what chooses them, and what puts them below a folder."""
+
+    chosen_by: tuple[object, ...]
+    copy: Callable[[Path], None]
+
+
+def _uml_modules() -> Modules:
+    return Modules((kernel.release(), kernel.WANTED), kernel.copy_modules)
+
+
+def composed(
+    cache: Path,
+    name: str,
+    base: Path,
+    left_out: tuple[str, ...],
+    own: list[archive.Entry],
+    modules: Modules,
 ) -> Path:
-    """Debian less left_out, the kernel's modules, our own additions; .tar or .cpio by name."""
+    """Debian less left_out, a kernel's modules, our own additions; .tar or .cpio by name."""
     stem, _, suffix = name.partition(".")
     added = [(e.info.name, e.info.mode, e.info.linkname, e.data) for e in own]
     code = Path(archive.__file__).read_bytes()
-    inputs = (base.name, left_out, kernel.release(), kernel.WANTED, added, code)
+    inputs = (base.name, left_out, *modules.chosen_by, added, code)
     made = _named(cache, stem, suffix, *inputs)
     if _found(made):
         return made
     write = archive.write_tar if suffix == "tar" else archive.write_cpio
     part = made.with_suffix(".part")
     with tempfile.TemporaryDirectory(prefix="ksbuild-modules-") as staging, part.open("wb") as out:
-        kernel.copy_modules(Path(staging))
-        modules = archive.tree(Path(staging) / "lib/modules", "usr/lib/modules")
-        write(chain(archive.members(base, left_out), modules, own), out)
+        modules.copy(Path(staging))
+        below = archive.tree(Path(staging) / "lib/modules", "usr/lib/modules")
+        write(chain(archive.members(base, left_out), below, own), out)
     part.rename(made)
     return made
 
 
-def _node_additions() -> Iterator[archive.Entry]:
+def node_additions() -> Iterator[archive.Entry]:
     """What makes Debian boot as a node of the lab, and nothing else."""
     yield archive.file("etc/machine-id", b"")
     yield archive.file("root/bmc-password", f"{BMC_PASSWORD}\n".encode(), 0o600)
@@ -210,11 +228,11 @@ def _node_additions() -> Iterator[archive.Entry]:
 
 
 def _installer(cache: Path, base: Path) -> Path:
-    own = list(_installer_additions())
-    return _composed(cache, "installer.cpio", base, _INSTALLER_LEAVES_OUT, own)
+    own = list(installer_additions())
+    return composed(cache, "installer.cpio", base, INSTALLER_LEAVES_OUT, own, _uml_modules())
 
 
-def _installer_additions() -> Iterator[archive.Entry]:
+def installer_additions() -> Iterator[archive.Entry]:
     """/init, the stand-in's own modules and pykickstart."""
     guest = CHECKOUT / "tests/uml/installer"
     yield archive.folder("dev")

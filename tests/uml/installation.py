@@ -11,7 +11,8 @@ from typing import NotRequired, TypedDict, Unpack
 
 from tests.uml.images import Images
 from tests.uml.lab import Lab
-from tests.uml.machine import Disk, Hardware, Machine, MachineError, Nic
+from tests.uml.machine import Disk, Hardware, Machine, Nic
+from tests.uml.running import MachineError
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,17 @@ def environment(write_cache: Path | None = None, clock_offset_s: int = 0) -> tup
     if clock_offset_s:
         shims.append("wrong_clock.c")
         words.append(f"KSBUILD_CLOCK_OFFSET={clock_offset_s}")
+    return _preloaded(shims, words)
+
+
+def cache_environment(write_cache: Path | None) -> tuple[str, ...]:
+    """The same for QEMU, which needs no shim but that of a write cache."""
+    if write_cache is None:
+        return ()
+    return _preloaded(["write_cache.c"], [f"KSBUILD_WRITE_CACHE={write_cache}"])
+
+
+def _preloaded(shims: list[str], words: list[str]) -> tuple[str, ...]:
     if not shims:
         return ()
     return (f"LD_PRELOAD={':'.join(str(_shim(name)) for name in shims)}", *words)
@@ -122,10 +133,15 @@ def module_closure(index: str, wanted: Iterable[str]) -> list[str]:
 def copy_modules(target: Path) -> None:
     """Put the wanted modules below target/lib/modules/<release> and index them anew."""
     source = MODULES / release()
-    folder = target / "lib/modules" / release()
-    for path in module_closure((source / "modules.dep").read_text(), WANTED):
+    choose_modules(source, module_closure((source / "modules.dep").read_text(), WANTED), target)
+
+
+def choose_modules(source: Path, chosen: Iterable[str], target: Path) -> None:
+    """Put those of a kernel's modules, as its modules.dep has them, below target/lib/modules."""
+    folder = target / "lib/modules" / source.name
+    for path in chosen:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / path, folder / path)
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
         shutil.copyfile(source / name, folder / name)
-    subprocess.run(["depmod", "-b", str(target), release()], check=True)
+    subprocess.run(["depmod", "-b", str(target), source.name], check=True)

@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from tests.uml import kernel, mconsole
 from tests.uml.lab import End, Lab, Tap
+from tests.uml.running import Running, new_folder
 
-_POLL_SECONDS = 0.05
 _RESTARTING = "reboot: Restarting system"
-
-
-class MachineError(Exception):
-    """A machine did not do what was asked; the text carries the end of its console."""
 
 
 @dataclass(frozen=True)
@@ -112,8 +104,8 @@ def _plain(path: Path) -> str:
     return text
 
 
-class Machine:
-    """One machine: started at once, its power cut when the Lab or the context ends."""
+class Machine(Running):
+    """One machine in User-mode Linux."""
 
     def __init__(
         self,
@@ -126,80 +118,17 @@ class Machine:
         initrd: Path | None = None,
     ) -> None:
         """Start the machine; arguments are its kernel's, console a file that is written anew."""
-        self.name, self.console = name, console
-        self._lab = lab
-        self._folder = lab.folder / name
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir()
-        argv = kernel_argv(name, self._folder, hardware, arguments, initrd)
+        argv = kernel_argv(name, new_folder(lab, name), hardware, arguments, initrd)
         environment = kernel.environment(write_cache(hardware), hardware.clock_offset_s)
-        with console.open("wb") as out:
-            self._process = subprocess.Popen(
-                lab.inside("env", *environment, *argv),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, "TMPDIR": str(scratch_folder())},  # the memory's file
-                start_new_session=True,
-            )
-        lab.adopt(self, self._process.pid)
-
-    def __enter__(self) -> Machine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.power_cut()
-
-    @property
-    def pid(self) -> int:
-        """Process id on the host, also of the process group."""
-        return self._process.pid
-
-    @property
-    def alive(self) -> bool:
-        """Whether the machine has power."""
-        return self._process.poll() is None
-
-    @property
-    def exit_status(self) -> int | None:
-        """0 after a power-off by the machine itself, negative after a cut, None while alive."""
-        return self._process.poll()
-
-    def console_text(self) -> str:
-        """Return all that the console showed so far."""
-        return self.console.read_text(errors="replace")
-
-    def wait_console(self, text: str, timeout: float) -> None:
-        """Wait until the console shows text; MachineError after timeout seconds or at its end."""
-        self._wait(lambda: text in self.console_text(), timeout, f"no {text!r} on the console")
-
-    def wait_off(self, timeout: float) -> int:
-        """Wait for the machine to power itself off; MachineError after timeout seconds."""
-        try:
-            status = self._process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            raise self._error(f"still on after {timeout:.0f} s") from None
-        self._ended()
-        return status
+        memory = {"TMPDIR": str(scratch_folder())}  # the file that is its memory
+        words = ["env", *environment, *argv]
+        super().__init__(lab, name, words, console=console, environment=memory)
 
     def mconsole(self, command: str) -> str:
         """Ask the management console, e.g. "version", "sysrq s", "stop", "go", "config vec1"."""
-        socket = self._folder / self.name / "mconsole"
+        socket = self.folder / self.name / "mconsole"
         self._wait(socket.exists, 30, "no management console")
         return mconsole.ask(socket, command)
-
-    def power_cut(self) -> None:
-        """Pull the plug: what the guest had not handed to its disk is lost. Idempotent."""
-        if self.alive:
-            # The launcher became UML and leads the group, its traced children included.
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
-        self._ended()
 
     def shut_down(self, timeout: float = 120) -> None:
         """Press Ctrl-Alt-Del, let systemd stop and unmount all, then cut the power.
@@ -213,20 +142,3 @@ class Machine:
             lambda: self.console_text().count(_RESTARTING) > before, timeout, "no orderly end"
         )
         self.power_cut()
-
-    def _wait(self, condition: Callable[[], bool], timeout: float, complaint: str) -> None:
-        end = time.monotonic() + timeout
-        while not condition():
-            if not self.alive and not condition():
-                raise self._error(f"{complaint}: it ended with {self.exit_status}")
-            if time.monotonic() > end:
-                raise self._error(f"{complaint} within {timeout:.0f} s")
-            time.sleep(_POLL_SECONDS)
-
-    def _error(self, complaint: str) -> MachineError:
-        tail = "\n".join(self.console_text().splitlines()[-25:])
-        return MachineError(f"{self.name}: {complaint}; its console ends:\n{tail}")
-
-    def _ended(self) -> None:
-        self._lab.release(self, self._process.pid)
-        shutil.rmtree(self._folder, ignore_errors=True)

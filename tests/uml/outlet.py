@@ -6,13 +6,13 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.uml.machine import Machine, MachineError
+from tests.uml.running import MachineError, Running
 
 
 class Outlet:
     """Each switching on is another boot of the same server, with a console of its own."""
 
-    def __init__(self, name: str, boot: Callable[[int], Machine | None]) -> None:
+    def __init__(self, name: str, boot: Callable[[int], Running | None]) -> None:
         """boot(n) starts the server for the n-th time, counted from 1.
 
         None: it has power, and its firmware finds nothing to start.
@@ -21,10 +21,10 @@ class Outlet:
         self._boot = boot
         self._lock = threading.RLock()
         self._idle = False
-        self.machines: list[Machine] = []
+        self.machines: list[Running] = []
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> Running:
         """The server as it was started last; IndexError before the first time."""
         return self.machines[-1]
 

@@ -27,6 +27,7 @@ from tests.uml.installation import Verdict
 from tests.uml.lab import Cable, End, Lab, Tap
 from tests.uml.machine import Machine, Nic, scratch_folder
 from tests.uml.outlet import Outlet
+from tests.uml.running import Running
 from tests.uml.shell import Shell
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +35,7 @@ PROFILE = ROOT / "profiles/lab.toml"
 KSBUILD = ROOT / ".venv/bin/ksbuild"
 DISK_GIB = 46
 NODE_MIB = 640
+PATIENCE_S = 1500.0  # from power-on to both nodes' RESULT
 STATE = "/var/lib/ksbuild"
 
 
@@ -130,6 +132,16 @@ class TestPair:
         shutil.rmtree(self.scratch)
 
     @property
+    def platform(self) -> str:
+        """What the servers are, as report.json tells it."""
+        return "uml"
+
+    @property
+    def patience_s(self) -> float:
+        """How long both may take from power-on to their RESULT."""
+        return PATIENCE_S
+
+    @property
     def digest(self) -> str:
         """The plan digest both nodes must name."""
         return plan_digest(self.plan)
@@ -176,7 +188,7 @@ class TestPair:
                 self.lab.close()  # the other installer would be waited for
                 raise
 
-    def _boot(self, number: int, boot: int) -> Machine | None:
+    def _boot(self, number: int, boot: int) -> Running | None:
         server = self.servers[number]
         if is_blank(server.disk):
             return None
@@ -213,6 +225,14 @@ class TestPair:
     def shell(self) -> Shell:
         """The way in; its key lies beside the medium."""
         return Shell(self.lab, self.medium.parent)
+
+    def pull_cable(self, cable: Cable) -> None:
+        """Let nothing through a cable from now on; what its ends see of that: Lab.pull_cable."""
+        self.lab.pull_cable(cable)
+
+    def plug_cable(self, cable: Cable) -> None:
+        """Undo that."""
+        self.lab.plug_cable(cable)
 
     def uplink_of(self, server: Server) -> Tap:
         """Its port of the local network."""

@@ -1,7 +1,7 @@
 /*
- * Preloaded into linux.uml: gives one disk image the volatile write cache of a real disk.
+ * Preloaded into linux.uml or QEMU: gives one disk image the volatile write cache of a real disk.
  *
- * What is written to the file KSBUILD_WRITE_CACHE (the path User-mode Linux opens) stays in this
+ * What is written to the file KSBUILD_WRITE_CACHE (the path that either opens) stays in this
  * process until the guest flushes its disk. Whoever kills the process takes its power, and the cache
  * is gone, as the host's own page cache would not be. A process that ends by itself, or starts
  * itself anew, writes it out, as a disk does that is switched off in an orderly way; so does a cache
@@ -12,18 +12,22 @@
  * ubd_submit_request() in arch/um/drivers/ubd_kern.c). So the requests are looked at where that
  * thread reads their addresses. Whatever a flush covers was done before it was asked for.
  *
- * User-mode Linux reads and writes its disks in one thread, so nothing here is locked; it writes
- * whole sectors. abort() rather than keep what should be lost, or lose what should be kept.
+ * QEMU flushes with fdatasync, and reads and writes in several threads: a lock keeps them apart.
+ *
+ * Both write whole sectors. abort() rather than keep what should be lost, or lose what should be
+ * kept.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { SECTOR = 512, PAGE = 4096, SLOTS = (64 << 20) / PAGE, TABLE = 4 * SLOTS, HANDLES = 1024, REQUESTS = 64 };
@@ -51,10 +55,13 @@ static uint32_t *place_of; /* slot -> place in the table */
 static char *room;
 static uint32_t used;
 static pid_t owner;
+static char locked;
 
 static ssize_t (*real_read)(int, void *, size_t);
 static ssize_t (*real_pread)(int, void *, size_t, off64_t);
 static ssize_t (*real_pwrite)(int, const void *, size_t, off64_t);
+static ssize_t (*real_preadv)(int, const struct iovec *, int, off64_t);
+static ssize_t (*real_pwritev)(int, const struct iovec *, int, off64_t);
 static int (*real_fsync)(int), (*real_fdatasync)(int), (*real_close)(int);
 static int (*real_open)(const char *, int, ...);
 static int (*real_fallocate)(int, int, off64_t, off64_t);
@@ -77,6 +84,8 @@ __attribute__((constructor)) static void begin(void)
     real_read = (ssize_t (*)(int, void *, size_t))dlsym(RTLD_NEXT, "read");
     real_pread = (ssize_t (*)(int, void *, size_t, off64_t))dlsym(RTLD_NEXT, "pread64");
     real_pwrite = (ssize_t (*)(int, const void *, size_t, off64_t))dlsym(RTLD_NEXT, "pwrite64");
+    real_preadv = (ssize_t (*)(int, const struct iovec *, int, off64_t))dlsym(RTLD_NEXT, "preadv64");
+    real_pwritev = (ssize_t (*)(int, const struct iovec *, int, off64_t))dlsym(RTLD_NEXT, "pwritev64");
     real_fsync = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
     real_fdatasync = (int (*)(int))dlsym(RTLD_NEXT, "fdatasync");
     real_close = (int (*)(int))dlsym(RTLD_NEXT, "close");
@@ -94,6 +103,18 @@ __attribute__((constructor)) static void begin(void)
     table = anonymous(TABLE * sizeof *table);
     place_of = anonymous(SLOTS * sizeof *place_of);
     room = anonymous((size_t)SLOTS * PAGE);
+}
+
+/* No pthread mutex: User-mode Linux's disk thread is none of libc's. */
+static void lock(void)
+{
+    while (__atomic_test_and_set(&locked, __ATOMIC_ACQUIRE))
+        sched_yield();
+}
+
+static void unlock(void)
+{
+    __atomic_clear(&locked, __ATOMIC_RELEASE);
 }
 
 static int cached(int handle)
@@ -122,7 +143,7 @@ static uint8_t bit(uint64_t offset)
     return (uint8_t)(1 << offset % PAGE / SECTOR);
 }
 
-static void drain(void)
+static void drain_locked(void)
 {
     for (uint32_t slot = 0; slot < used; slot++) {
         struct page *page = &table[place_of[slot]];
@@ -134,6 +155,13 @@ static void drain(void)
     for (uint32_t slot = 0; slot < used; slot++)
         table[place_of[slot]].sectors = 0;
     used = 0;
+}
+
+static void drain(void)
+{
+    lock();
+    drain_locked();
+    unlock();
 }
 
 __attribute__((destructor)) static void end(void)
@@ -164,44 +192,90 @@ ssize_t read(int handle, void *buffer, size_t size)
     return got;
 }
 
-ssize_t pwrite64(int handle, const void *buffer, size_t size, off64_t offset)
+static void put(const char *buffer, size_t size, uint64_t offset)
 {
-    if (!cached(handle))
-        return real_pwrite(handle, buffer, size, offset);
     if (size % SECTOR || offset % SECTOR)
         abort();
     for (size_t done = 0; done < size; done += SECTOR) {
-        uint64_t at = (uint64_t)offset + done;
+        uint64_t at = offset + done;
         struct page *page = look_up(at);
         if (!page->sectors) {
             if (used == SLOTS)
-                drain();
+                drain_locked();
             page = look_up(at);
             place_of[used] = (uint32_t)(page - table);
             page->number = at / PAGE;
             page->slot = used++;
         }
-        memcpy(byte_in(page, at), (const char *)buffer + done, SECTOR);
+        memcpy(byte_in(page, at), buffer + done, SECTOR);
         page->sectors |= bit(at);
     }
-    return (ssize_t)size;
 }
 
-ssize_t pread64(int handle, void *buffer, size_t size, off64_t offset)
+static void put_over(char *buffer, ssize_t got, uint64_t offset)
 {
-    ssize_t got = real_pread(handle, buffer, size, offset);
-
-    if (!cached(handle))
-        return got;
     for (ssize_t done = 0, part; done < got; done += part) {
-        uint64_t at = (uint64_t)offset + (uint64_t)done;
+        uint64_t at = offset + (uint64_t)done;
         struct page *page = look_up(at);
         part = SECTOR - (ssize_t)(at % SECTOR);
         if (part > got - done)
             part = got - done;
         if (page->sectors & bit(at))
-            memcpy((char *)buffer + done, byte_in(page, at), (size_t)part);
+            memcpy(buffer + done, byte_in(page, at), (size_t)part);
     }
+}
+
+ssize_t pwrite64(int handle, const void *buffer, size_t size, off64_t offset)
+{
+    if (!cached(handle))
+        return real_pwrite(handle, buffer, size, offset);
+    lock();
+    put(buffer, size, (uint64_t)offset);
+    unlock();
+    return (ssize_t)size;
+}
+
+/* Locked as a whole: what is drained between the file and the cache would be seen in neither. */
+ssize_t pread64(int handle, void *buffer, size_t size, off64_t offset)
+{
+    if (!cached(handle))
+        return real_pread(handle, buffer, size, offset);
+    lock();
+    ssize_t got = real_pread(handle, buffer, size, offset);
+    put_over(buffer, got, (uint64_t)offset);
+    unlock();
+    return got;
+}
+
+ssize_t pwritev64(int handle, const struct iovec *parts, int count, off64_t offset)
+{
+    ssize_t done = 0;
+
+    if (!cached(handle))
+        return real_pwritev(handle, parts, count, offset);
+    lock();
+    for (int part = 0; part < count; done += (ssize_t)parts[part++].iov_len)
+        put(parts[part].iov_base, parts[part].iov_len, (uint64_t)(offset + done));
+    unlock();
+    return done;
+}
+
+ssize_t preadv64(int handle, const struct iovec *parts, int count, off64_t offset)
+{
+    ssize_t done = 0;
+
+    if (!cached(handle))
+        return real_preadv(handle, parts, count, offset);
+    lock();
+    ssize_t got = real_preadv(handle, parts, count, offset);
+    for (int part = 0; part < count && done < got; part++) {
+        ssize_t size = (ssize_t)parts[part].iov_len;
+        if (size > got - done)
+            size = got - done;
+        put_over(parts[part].iov_base, size, (uint64_t)(offset + done));
+        done += size;
+    }
+    unlock();
     return got;
 }
 

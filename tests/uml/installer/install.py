@@ -41,7 +41,7 @@ def install(out: Path, rootfs: Path, report: Report) -> None:
 def _carry_out(
     handler: Any, kept: Path, unwanted: set[str], places: tuple[Path, Path], report: Report
 ) -> None:
-    from tests.uml.installer import kickstart, scripts, storage, target
+    from tests.uml.installer import bootloader, kickstart, scripts, storage, target
 
     out, rootfs = places
     with report.stage("storage"):
@@ -57,6 +57,9 @@ def _carry_out(
     with report.stage("configuration"):
         (scripts.SYSROOT / "etc/fstab").write_text(storage.fstab(mounts, uuids))
         target.configure(handler, report)
+    with report.stage("bootloader"):
+        words = Path("/proc/cmdline").read_text().split()
+        bootloader.install(handler.bootloader, mounts, uuids, words, report)
     with report.stage("post"):
         for script in kickstart.scripts(handler, "post"):
             scripts.run(script, "post", out, report)

@@ -31,14 +31,14 @@ KINDS = {
 # Carried out, or obeyed.
 HANDLED = {
     *("part", "partition", "ignoredisk", "clearpart", "zerombr", "network", "rootpw", "sshkey"),
-    *("timezone", "services", "reboot", "poweroff", "shutdown", "halt"),
+    *("timezone", "services", "bootloader", "reboot", "poweroff", "shutdown", "halt"),
 }
 # Accepted with a note: what they configure isn't there, or doesn't matter to a machine of the lab.
 NOTED = {
     **dict.fromkeys(("text", "cmdline"), "the stand-in has no other mode"),
     **dict.fromkeys(("lang", "keyboard", "timesource", "skipx"), "not on this platform"),
     **dict.fromkeys(("url", "repo", "cdrom", "harddrive", "nfs"), "Debian is unpacked instead"),
-    **dict.fromkeys(("selinux", "firewall", "bootloader", "module"), "not on this platform"),
+    **dict.fromkeys(("selinux", "firewall", "module"), "not on this platform"),
     **dict.fromkeys(("firstboot", "eula"), "not on this platform"),
 }
 _SECTIONS = ("%pre", "%pre-install", "%post", "%onerror", "%packages", "%end", "%include")

@@ -144,7 +144,9 @@ def _switch_services(command: Any, report: Report) -> None:
     for verb, names in (("enable", command.enabled), ("disable", command.disabled)):
         for name in names:
             unit = name if "." in name else f"{name}.service"
-            if any((SYSROOT / top / "systemd/system" / unit).exists() for top in ("lib", "etc")):
+            places = [SYSROOT / top / "systemd/system" / unit for top in ("lib", "etc")]
+            # What a link leads to would be looked for in the installer's own system.
+            if any(place.is_file() and not place.is_symlink() for place in places):
                 _in_target("systemctl", verb, unit)
             else:
                 report.notes.append(f"services: no {unit} on this platform")
