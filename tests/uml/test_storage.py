@@ -95,7 +95,7 @@ def test_from_blank_to_a_file_system(lab: Lab, root: Path, tmp_path: Path) -> No
         assert "cs:Connected ro:Secondary/Secondary ds:UpToDate/UpToDate" in state
         assert said(machine, "latches") == ["data-exists", "seed-started"]
         assert said(machine, "again") < 2
-        assert said(machine, "rates") == [["78848k"], ["262144k"]], "KiB/s, in life"
+    assert said(machines[0], "rates") == [["78848k"], ["262144k"]], "KiB/s, in life"
     assert "cleared bitmap UUID" in machines[0].console_text()
     assert "mkfs.gfs2" not in machines[1].console_text()
     assert "5ec2e7" not in "".join(machine.console_text() for machine in machines)
