@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from collections.abc import Iterator
 from itertools import product
@@ -13,7 +14,7 @@ from tests.lab.bringup import Stock, complete_pair
 from tests.lab.operations import GUEST, NO_GUEST, PREFER, WHERE, moves
 from tests.lab.writer import Writer
 from tests.uml.images import Images
-from tests.uml.pair import KSBUILD, TestPair
+from tests.uml.pair import KSBUILD, PROFILE, TestPair
 
 pytestmark = [pytest.mark.uml, pytest.mark.slow, pytest.mark.timeout(3600)]
 
@@ -24,9 +25,11 @@ COMPLETE_S, AGAIN_S, APPLY_S = 1500.0, 900.0, 400.0
 def pair(
     pair_images: Images, el9_iso: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestPair]:
-    """A complete pair with a file on it, both nodes running."""
-    stock = Stock(el9_iso, pair_images)
-    with complete_pair(stock, tmp_path_factory.mktemp("operations") / "pair") as made:
+    """A complete pair with a file on it, both nodes running; 4 GiB of data, all resynced once."""
+    stock, folder = Stock(el9_iso, pair_images), tmp_path_factory.mktemp("operations")
+    small = folder / "small.toml"
+    small.write_text(re.sub(r"size_gib = \[.*?\]", "size_gib = [38, 42]", PROFILE.read_text()))
+    with complete_pair(stock, folder / "pair", small, disk_gib=40) as made:
         yield made
 
 
