@@ -79,6 +79,7 @@ def test_starts_from_the_system_partition_alone(el9_iso: Path, tmp_path: Path) -
         assert_found(machine, kickstart)
 
 
+@pytest.mark.slow
 def test_bios_menu_waits_for_a_choice_on_the_serial_line(demo_source: Path, tmp_path: Path) -> None:
     medium, kickstart = make_medium(demo_source, tmp_path, None)
     with boot(medium, tmp_path, firmware="bios", attach="cd") as machine:
@@ -96,6 +97,7 @@ def test_uefi_menu_waits_for_a_choice_on_the_serial_line(demo_source: Path, tmp_
         assert_found(machine, kickstart)
 
 
+@pytest.mark.slow
 def test_says_when_the_kickstart_is_not_there(demo_source: Path, tmp_path: Path) -> None:
     path = tmp_path / "medium.iso"
     with open_source(demo_source) as source, path.open("w+b") as out:

@@ -115,7 +115,8 @@ def test_another_distributions_disk_starts_by_its_fallback(
     assert installed.digest() == installed.before
 
 
-@pytest.mark.parametrize("attach", ["cd", pytest.param("usb", marks=slow)])
+@slow
+@pytest.mark.parametrize("attach", ["cd", "usb"])
 def test_pre_starts_the_nodes_kernel(
     medium: Path, installed: Installed, attach: Attachment
 ) -> None:

@@ -91,7 +91,7 @@ def assert_found(there: Rack, machine: Machine, profile: Path, node: NodeSection
 # By iPXE as the server's own answers are, by GRUB and PXELINUX as its dnsmasq's files are.
 FIRMWARES = [
     pytest.param("bios", "ipxe", id="ipxe"),
-    pytest.param("uefi", "grub", id="grub"),
+    pytest.param("uefi", "grub", id="grub", marks=pytest.mark.slow),
     pytest.param("bios", "pxelinux", id="pxelinux", marks=pytest.mark.slow),
 ]
 # What is on the screen once the menu has handed back to the firmware, and no disk is there.

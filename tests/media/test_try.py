@@ -36,6 +36,7 @@ def test_a_server_is_recognised_and_its_disk_partitioned(medium: Path) -> None:
     assert len(starts) == 6
 
 
+@pytest.mark.slow
 def test_a_stranger_is_refused_and_told_what_was_seen(medium: Path) -> None:
     said = tried(medium, "--serial", "STRANGER")
     assert "REFUSED" in said

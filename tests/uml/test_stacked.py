@@ -196,6 +196,7 @@ def test_what_lies_on_another_disk_too_is_refused(
     assert "wipe = " not in said, "one disk's consent would end what another one holds"
 
 
+@pytest.mark.slow
 def test_consent_from_before_the_other_disk_was_plugged_in(
     used: Used, medium: Callable[..., Path]
 ) -> None:
@@ -206,6 +207,7 @@ def test_consent_from_before_the_other_disk_was_plugged_in(
     assert "lies on other disks, too" in refused(used.pair, used.server)
 
 
+@pytest.mark.slow
 def test_a_group_that_lacks_a_disk(used: Used) -> None:
     """What is on that disk may be all that is left of somebody's volume."""
     used.make(GROUP)

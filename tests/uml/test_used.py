@@ -95,6 +95,7 @@ def test_too_small_a_disk(pair: TestPair) -> None:
     assert "0 disks fit" in refused(pair, server)
 
 
+@pytest.mark.slow
 def test_our_own_disk_with_the_esp_renamed(pair: TestPair) -> None:
     """Anaconda renames the ESP, and so does the stand-in: no name but one means anything."""
     server = pair.servers[0]
