@@ -129,7 +129,7 @@ def test_other_modes(profile: Path, el9_iso: Path, tmp_path: Path, mode: str, la
     assert seen.exit_code == 0, seen.output
     assert f"labelled  {label}" in seen.output
     assert el9_iso.read_bytes() == before
-    assert (output.stat().st_size < 2_000_000) == (mode == "oemdrv")
+    assert (output.stat().st_size < 1_050_000) == (mode == "oemdrv")
 
 
 def test_the_network_is_needed_and_not_named(profile: Path, el9_iso: Path, tmp_path: Path) -> None:
