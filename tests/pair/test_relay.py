@@ -25,6 +25,7 @@ from tests.pair.relayed import ANSWERS, ASKS, Agents
 
 FINE = Fate()
 LONGEST = 15_000  # bytes; no talk of the two passes more
+PATIENT_S = 30.0  # where a machine short of time must not look like a bad line
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +91,12 @@ def through(agents: Agents, relay: Relay, weather: Weather) -> None:
             agents.meetings[name].ask()
     relay.fate = lambda _: FINE
     time.sleep(session.TALK_TIMEOUT_S)  # what is silent still holds a place
-    for name in NAMES:
-        state = agents.meetings[name].ask()
-        assert (state.kind, state.differences) == (credentials.PAIR, ())
+    with pytest.MonkeyPatch.context() as patient:
+        patient.setattr(session, "TALK_TIMEOUT_S", PATIENT_S)
+        patient.setattr(session, "CONNECT_TIMEOUT_S", PATIENT_S)
+        for name in NAMES:
+            state = agents.meetings[name].ask()
+            assert (state.kind, state.differences) == (credentials.PAIR, ())
     agents.audit()
     assert not agents.wrong, agents.wrong
 
@@ -200,17 +204,24 @@ def answer(listener: socket.socket, tape: Carried) -> None:
             pass
 
 
-def test_an_answer_held_back_undoes_nothing(agents: Agents, relays: Relaying) -> None:
+def test_an_answer_held_back_undoes_nothing(
+    agents: Agents, relays: Relaying, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The first hears what the second said first, after what it said then."""
+    for name in ("TALK_TIMEOUT_S", "CONNECT_TIMEOUT_S"):
+        monkeypatch.setattr(session, name, PATIENT_S)
     first, second = (agents.meetings[name] for name in NAMES)
     relay = relays(lambda number: FINE if number else Fate(late_s=0.2))
     for meeting in (first, second):
         meeting.start()
     second.tell("ready", "yes")
-    asking = threading.Thread(target=first.ask)
+    asking = threading.Thread(target=first.ask, daemon=True)
     asking.start()
-    while not (second.agreed() and first.heard("ready") is None):
+    deadline = time.monotonic() + PATIENT_S
+    while not second.agreed():
+        assert time.monotonic() < deadline, "the first was never heard"
         time.sleep(0.005)
+    assert first.heard("ready") is None, "the answer was not held back"
     second.tell("ready", "no more")
     second.ask()
     assert first.heard("ready") == "no more"
