@@ -9,6 +9,10 @@ from firstboot.render.networkmanager.crossover import ZONE
 from firstboot.steps import Context
 
 READER = "firewalld"
+# firewall-cmd --reload asks the same, and gives up after D-Bus's 25 s on a slow processor.
+RELOAD_S = 300
+_DAEMON = ("org.fedoraproject.FirewallD1", "/org/fedoraproject/FirewallD1")
+RELOAD = ("busctl", f"--timeout={RELOAD_S}", "call", *_DAEMON, _DAEMON[0], "reload")
 
 
 class Firewall(Step):
@@ -34,5 +38,5 @@ class Firewall(Step):
         """Write the files and have firewalld read them; running connections stay."""
         unread.mark(self._context.root, READER)
         files.write(self._context.root, self._files)
-        self._context.run(["firewall-cmd", "--reload"])
+        self._context.run(RELOAD, timeout_s=RELOAD_S + 30)
         unread.clear(self._context.root, READER)

@@ -109,12 +109,18 @@ def test_preflight_refuses(
     assert caught.value.way_out
 
 
+RELOAD = (
+    "busctl --timeout=300 call org.fedoraproject.FirewallD1 /org/fedoraproject/FirewallD1"
+    " org.fedoraproject.FirewallD1 reload"
+)
+
+
 def test_firewall(context: Context, run: ScriptedRun) -> None:
     step = Firewall(context)
     run.expect("firewall-cmd --get-zones", "public drop\n")
     run.expect("firewall-cmd --get-policies", "\n")
     assert len(step.check()) == 4
-    run.expect("firewall-cmd --reload")
+    run.expect(RELOAD)
     step.apply()
     known = run.expect("firewall-cmd --get-zones", "public crossover\n")
     known.expect("firewall-cmd --get-policies", "ksbuild-uplink\n")
@@ -123,13 +129,13 @@ def test_firewall(context: Context, run: ScriptedRun) -> None:
 
 
 def test_firewalld_is_told_after_a_crash(context: Context, run: ScriptedRun) -> None:
-    run.expect("firewall-cmd --reload", returncode=1)
+    run.expect(RELOAD, returncode=1)
     with pytest.raises(CommandError):
         Firewall(context).apply()
     for _ in range(2):
         run.expect("firewall-cmd --get-zones", "public crossover\n")
         run.expect("firewall-cmd --get-policies", "ksbuild-uplink\n")
-        run.expect("firewall-cmd --reload")
+        run.expect(RELOAD)
     step = Firewall(context)
     assert step.check() == ["firewalld has not read its files yet"]
     step.apply()

@@ -68,6 +68,7 @@ class Programs:
             "ping": self._ping,
             "crm_attribute": self._crm_attribute,
             "firewall-cmd": self._machine.services.firewall,
+            "busctl": self._machine.services.firewall,
             "virsh": self._machine.services.virsh,
             "udevadm": lambda _: (0, ""),
             "ipmitool": lambda _: (1, ""),
