@@ -1,5 +1,6 @@
 """Is this the machine the plan means, fit for the work, and is its disk as it was made?"""
 
+import re
 import time
 from collections.abc import Sequence
 from typing import Callable
@@ -13,6 +14,9 @@ from firstboot.steps import Context
 REINSTALL = "install this server from the medium made for it, then boot it again"
 LEAST_MIB = 512  # for logs, caches and the agent's own records
 YEARS = range(2025, 2100)  # what a clock that was ever set may show
+# systemd moves a clock that is behind to its own build before anybody sees it (src/core/main.c of
+# 252, EL9's, and of 254).
+_MOVED = re.compile(r"System time (before build time|advanced to)")
 
 # Which EL9 package brings a module for the kernel that runs (its kernel's def_variants.yaml.rhel).
 MODULES = {
@@ -136,6 +140,11 @@ class Preflight(Step):
         if shown.tm_year not in YEARS:
             said = time.strftime("%Y-%m-%d %H:%M UTC", shown)
             self._warnings.append(f"the clock says {said}: set it, and renew its battery")
+        elif _MOVED.search(self._context.run(["dmesg"]).stdout):
+            self._warnings.append(
+                "the clock was years behind when this node booted, and systemd moved it ahead:"
+                " set it, and renew its battery"
+            )
 
     def _check_raid(self) -> None:
         """Only while the node is set up: later a lost disk is the monitoring's affair."""

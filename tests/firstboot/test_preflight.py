@@ -1,12 +1,15 @@
 """Is the machine fit? RAID, modules, processor, SELinux, clock, room."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from firstboot import facts, latches, raid
+from firstboot.commands import Result
 from firstboot.commands import run as real_run
 from firstboot.engine import Refused
 from firstboot.node import Identity
@@ -38,8 +41,15 @@ def context(tmp_path: Path, run: ScriptedRun) -> Context:
     return a_context(tmp_path, run, an_identity())
 
 
-def preflight(context: Context, now: float = NOW) -> Preflight:
-    return Preflight(context, now=lambda: now)
+def preflight(context: Context, now: float = NOW, kernel: str = "") -> Preflight:
+    """The step; when it asks what the kernel's log says, that is it."""
+
+    def run(argv: Sequence[str], **options: Any) -> Result:
+        if argv == ["dmesg"]:
+            return Result(("dmesg",), 0, kernel, "")
+        return context.run(argv, **options)
+
+    return Preflight(replace(context, run=run), now=lambda: now)
 
 
 def lay_tool(root: Path, name: str) -> None:
@@ -176,6 +186,19 @@ def test_an_odd_clock_is_told_and_no_more(context: Context, now: float, said: st
     step = preflight(context)
     step.check()
     assert not step.remark()
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[    2.1] systemd[1]: System time before build time, advancing clock.\n",  # 252.39
+        "systemd[1]: System time advanced to built-in epoch: Tue 2025-06-10 14:02:44 UTC\n",
+    ],
+)
+def test_a_clock_that_systemd_moved_is_told(context: Context, said: str) -> None:
+    step = preflight(context, kernel=f"[    2.0] Linux version 5.14.0\n{said}")
+    assert not step.check()
+    assert step.remark().startswith("the clock was years behind when this node booted")
 
 
 def test_no_room(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

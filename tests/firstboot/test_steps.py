@@ -81,9 +81,10 @@ def lay_bond(root: Path, *, ports: str = "eno1 eno2", mtu: int = 9000) -> None:
     lay(root, "sys/class/net/bond0/mtu", str(mtu))
 
 
-def test_preflight_on_the_right_machine(context: Context) -> None:
+def test_preflight_on_the_right_machine(context: Context, run: ScriptedRun) -> None:
     lay_machine(context.root)
     lay_disk(context.root, 75497472)
+    run.expect("dmesg")
     assert not Preflight(context).check()
 
 

@@ -156,7 +156,7 @@ def wrong_clock(drill: Beginning) -> None:
         drill.expect_whole(pair)
         said = pair.servers[1].outlet.console_text()
         require("ksnode: preflight:" in said, "preflight said nothing")
-        require("the clock says" in said, "the clock was not mentioned")
+        require("renew its battery" in said, "the clock was not mentioned")
 
 
 def peer_late(drill: Beginning) -> None:

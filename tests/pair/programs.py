@@ -26,7 +26,7 @@ Answer = tuple[int, str]
 READING = re.compile(
     r"ip -j|nmcli -t|wipefs -n|drbdmeta .* get-gi|drbdadm get-gi|systemctl (is-active|show)|crm_mon"
     r"|cibadmin --query|lsattr|modinfo|ping|corosync-c|openssl (x509|pkey|verify)|ipmitool .* guid"
-    r"|drbdsetup show|firewall-cmd --get|virsh .* (pool-info|pool-dumpxml|list)"
+    r"|drbdsetup show|dmesg|firewall-cmd --get|virsh .* (pool-info|pool-dumpxml|list)"
     r"|crm_attribute .* --query"
 )
 GATEWAY = "10.0.3.254"
@@ -71,6 +71,7 @@ class Programs:
             "busctl": self._machine.services.firewall,
             "virsh": self._machine.services.virsh,
             "udevadm": lambda _: (0, ""),
+            "dmesg": lambda _: (0, ""),
             "ipmitool": lambda _: (1, ""),
             "/usr/lib/systemd/systemd-sysctl": self._sysctl,
         }

@@ -58,14 +58,14 @@ def cache_folder() -> Path:
 
 
 def environment(write_cache: Path | None = None, clock_offset_s: int = 0) -> tuple[str, ...]:
-    """NAME=VALUE words linux.uml needs; often none.
+    """NAME=VALUE words linux.uml needs.
 
     write_cache is the disk image that gets a volatile write cache (see write_cache.c), as
-    linux.uml's command line names it; clock_offset_s is by how much the machine's clock is off. On
-    a processor with AMX there is large_xstate.c. Raises MissingPiece when a shim has to be compiled
-    and there is no compiler.
+    linux.uml's command line names it; clock_offset_s is by how much the machine's clock is off.
+    What each shim is for, its source says. Raises MissingPiece when one has to be compiled and
+    there is no compiler.
     """
-    shims, words = [], []
+    shims, words = ["one_event.c"], []
     if " amx_tile" in Path("/proc/cpuinfo").read_text():
         shims.append("large_xstate.c")
     if write_cache:
@@ -85,8 +85,6 @@ def cache_environment(write_cache: Path | None) -> tuple[str, ...]:
 
 
 def _preloaded(shims: list[str], words: list[str]) -> tuple[str, ...]:
-    if not shims:
-        return ()
     return (f"LD_PRELOAD={':'.join(str(_shim(name)) for name in shims)}", *words)
 
 
