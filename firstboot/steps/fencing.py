@@ -28,6 +28,7 @@ from firstboot.steps import Context
 from firstboot.steps.meet import wait_for_peer
 
 GONE_S = 15.0  # an agent whose machine is off answers nothing; its last answer may be on the way
+LOOK_AGAIN_S = 30.0  # at the peer's BMCs: somebody may put right how they are wired
 BUSY_UNITS = ("corosync.service", "pacemaker.service")
 DRBD = "sys/block/drbd0"
 INACTIVE, UNKNOWN = 3, 4  # what systemctl is-active answers when none of them is
@@ -47,6 +48,7 @@ class Fencing(Step):
         self._passwords = Passwords(context.identity, context.root, context.run)
         self._ready_once = False
         self._guids: list[str] = []
+        self._looked_at = 0.0
 
     def check(self) -> Sequence[str]:
         """Whether both nodes have proven it; tells the peer how far this one is."""
@@ -90,16 +92,22 @@ class Fencing(Step):
             self._take_over()
         elif not self._alike():
             self._passwords.take(self._told())
-        elif not self._ready_once:
-            powers = self._powers()
-            aim.check_logins(self._context.identity, powers)
-            self._guids = powers[0].guids()
-            os.sync()  # from here on this node may lose its power
-            self._ready_once = True
+        elif not self._ready_once or time.monotonic() - self._looked_at >= LOOK_AGAIN_S:
+            self._look()
         elif self._my_turn():
             self._rehearse()
         self._tell()
         return self._proven() and self._peer_proven()
+
+    def _look(self) -> None:
+        """What the peer's devices say of themselves, for both nodes' aim."""
+        powers = self._powers()
+        aim.check_logins(self._context.identity, powers)
+        self._guids = powers[0].guids()
+        self._looked_at = time.monotonic()
+        if not self._ready_once:
+            os.sync()  # from here on this node may lose its power
+            self._ready_once = True
 
     def _inherits(self) -> bool:
         """Whether this node comes back to one that is through here: nobody is cut off then."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from firstboot.engine import Refused
 from firstboot.fencing import record
 from firstboot.fencing.rehearsal import Record
 from firstboot.node import FenceDevice, Identity
+from firstboot.steps.fencing import LOOK_AGAIN_S
 from tests.pair.disk import Syscalls
 from tests.pair.powered import BMC_LEVEL, NAMES, OTHER, World
 from tests.pair.service import serving
@@ -184,6 +186,28 @@ class WithRedfish(World):
         bmc = replace(second.fencing[0], agent="redfish", address="127.0.0.1", port=PORT)
         nodes = (first, replace(second, fencing=(bmc,)))
         return replace(identity, pair=replace(identity.pair, nodes=nodes))
+
+
+def test_bmcs_that_are_put_right_while_both_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second looked while they were swapped; the first aims by that until it looks again."""
+    world = World(tmp_path)
+    Syscalls(list(world.disks.values()), monkeypatch)
+    boards = [str(uuid.uuid5(uuid.NAMESPACE_DNS, name)) for name in NAMES]
+    world.guids = dict(zip(("10.0.1.1", "10.0.1.2"), reversed(boards), strict=True))
+    while SECOND not in world.steps or not world.steps[SECOND]._guids:
+        for name in NAMES:
+            world.advance(name)
+            world.ask(name)
+    world.guids = dict(zip(("10.0.1.1", "10.0.1.2"), boards, strict=True))
+    with pytest.raises(Refused, match=f"the device for {FIRST} answers with {boards[1]} as well"):
+        try_again(world)
+    assert world.cut_boots == {FIRST: [], SECOND: []}
+    world.steps[SECOND]._looked_at -= LOOK_AGAIN_S
+    world.advance(SECOND)
+    try_again(world)
+    assert all(world.proven(name) for name in NAMES)
 
 
 def test_a_redfish_that_shuts_us_out_is_never_relied_on(tmp_path: Path) -> None:
