@@ -94,18 +94,21 @@ def may_erase(side: Side, marked: bool) -> bool:
 
 
 def _erase(context: Context) -> None:
-    """Mark the partition as erased by consent first, so that a power cut can't leave a riddle."""
-    partition = data.device(context.root, context.identity)
-    kernels = Path(os.path.realpath(partition))
+    """Mark the partition as erased by consent first, so that a power cut can't leave a riddle.
+
+    By the kernel's name for it: udev takes the link away while it looks at the new table.
+    """
+    kernels = Path(os.path.realpath(data.device(context.root, context.identity)))
     number = (context.root / "sys/class/block" / kernels.name / "partition").read_text().strip()
     parent = context.run(["lsblk", "-ndo", "PKNAME", str(kernels)]).stdout.strip()
     naming = ["sfdisk", "--quiet", "--no-reread", "--part-label", f"/dev/{parent}", number]
     context.run([*naming, data.WIPED_NAME])
     context.run(["partx", "--update", "--nr", number, f"/dev/{parent}"])
-    context.run(["wipefs", "--all", str(partition)])
-    with partition.open("r+b", buffering=0) as device:
+    context.run(["wipefs", "--all", str(kernels)])
+    with kernels.open("r+b", buffering=0) as device:
         size = device.seek(0, os.SEEK_END)
         for start in (0, max(0, size - data.END_BYTES)):
             device.seek(start)
             device.write(bytes(min(data.END_BYTES, size)))
         os.fsync(device.fileno())
+    context.run(["udevadm", "settle"])

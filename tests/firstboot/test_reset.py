@@ -108,13 +108,34 @@ def test_ours_is_erased_and_the_attempt_forgotten(
     assert content[:MIB] == content[-MIB:] == bytes(MIB)
     assert content[MIB:-MIB] == b"x" * 6 * MIB
     order = [command.split()[0] for command in run.done]
-    assert order == ["systemctl", "drbdadm", "lsblk", "sfdisk", "partx", "wipefs"]
+    expected = ["systemctl", "drbdadm", "lsblk", "sfdisk", "partx", "wipefs", "udevadm"]
+    assert order == expected
     assert run.done[3].endswith("/dev/vda 6 ks-wiped")
     assert os.listdir(tmp_path / STATE) == ["journal.jsonl"]
     assert not (tmp_path / files.SECRETS).exists()
     assert not (tmp_path / "var/lib/pacemaker/cib").exists()
     assert (tmp_path / "etc/ksbuild/node.json").exists()
     assert (tmp_path / "etc/ksbuild/introduction/node.key").exists()
+
+
+def test_udev_may_take_the_link_away_meanwhile(
+    tmp_path: Path, identity: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at the partition anew once its name changed; the kernel's own name stays."""
+
+    class Udev(Doing):
+        def __call__(self, argv: Sequence[str], **options: Any) -> Result:
+            if argv[0] == "partx":
+                for link in (tmp_path / "dev/disk/by-partuuid").iterdir():
+                    link.unlink()
+            return super().__call__(argv, **options)
+
+    run = Udev()
+    context = a_node(tmp_path, identity, run)
+    looks(monkeypatch, NAMED)
+    assert start_over(context) == 0
+    assert f"wipefs --all {tmp_path}/dev/vda6" in run.done
+    assert (tmp_path / "dev/vda6").read_bytes()[:MIB] == bytes(MIB)
 
 
 def test_a_node_that_came_back_by_a_ticket_has_to_be_installed(
