@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
+from tests.lab.progress import Tell
 from tests.lab.writer import Writer
 from tests.uml.pair import TestPair
 
@@ -93,10 +94,13 @@ def complaints(pair: TestPair) -> list[str]:
     return []
 
 
-def settle(pair: TestPair, timeout: float) -> list[str]:
-    """Wait until nobody complains; what is left after timeout seconds."""
-    end = time.monotonic() + timeout
+def settle(pair: TestPair, timeout: float, tell: Tell) -> list[str]:
+    """Wait until nobody complains, and tell of what; what is left after timeout seconds."""
+    end, told = time.monotonic() + timeout, list[str]()
     while (left := complaints(pair)) and time.monotonic() < end:
+        if left != told:
+            tell("", f"not whole yet: {left[0]}")
+            told = left
         time.sleep(LOOK_AGAIN_S)
     return left
 

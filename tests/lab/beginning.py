@@ -67,7 +67,7 @@ class Beginning:
             watch.look()
             meanwhile(watch)
             time.sleep(0.5)
-        left = audits.settle(pair, SETTLE_S)
+        left = audits.settle(pair, SETTLE_S, self.tell)
         require(not left, "; ".join(left))
 
 

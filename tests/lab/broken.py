@@ -18,7 +18,7 @@ BREAK = (
     "cd /etc/drbd.d && cp -p vmdata.res /run/planned.res"
     f" && sed -i 's/on-io-error detach;/{UNFLUSHED}/' vmdata.res && drbdadm adjust vmdata"
     " && cp -p /run/planned.res vmdata.res && sync"
-    " && drbdsetup show vmdata | grep -E 'disk-flushes +no;'"
+    " && drbdsetup show vmdata | grep -E 'disk-flushes[[:space:]]+no;'"
     f" && mount -o remount,nobarrier {PLACE}"
     f" && {{ grep nobarrier /proc/mounts || mount -o remount,barrier {PLACE}; }}"
     " && grep nobarrier /proc/mounts"

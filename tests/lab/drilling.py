@@ -116,7 +116,7 @@ class Drilling:
     def finish(self) -> None:
         """Stop the writers, wait until the pair is whole again, and look at everything."""
         self.stop()
-        if left := audits.settle(self.pair, SETTLE_S):
+        if left := audits.settle(self.pair, SETTLE_S, self.tell):
             raise Failed("; ".join(left))
         if lost := audits.lost(self.pair, self.writers):
             raise Failed("; ".join(lost))
