@@ -143,11 +143,11 @@ def test_a_pair_starts_over(pair: TestPair) -> None:
     for server in pair.servers:
         command = f"ksnode reset --node {server.name} --cluster lab"
         assert "is as it was installed" in pair.on(server, command, timeout=AGAIN_S)
+    shown = [server.outlet.console_text().count("ksnode: complete") for server in pair.servers]
     for server in pair.servers:
         pair.on(server, "systemctl start ksnode")
-    for server in pair.servers:
-        shown = server.outlet.console_text().count("ksnode: complete")
-        server.outlet.wait_console("ksnode: complete", COMPLETE_S, after=shown)
+    for server, before in zip(pair.servers, shown, strict=True):
+        server.outlet.wait_console("ksnode: complete", COMPLETE_S, after=before)
     for server in pair.servers:
         assert "vmdata" in pair.on(server, "grep gfs2 /proc/mounts")
         assert pair.on(server, "ls /srv/vmdata") == ""
