@@ -73,7 +73,11 @@ _ALWAYS = (
     ),
     # The lab's disks are files.
     Source("smartmontools", "", ("smartctl",), "hypervisor"),
-    Source("systemd", "", ("journalctl", "systemctl", "/usr/lib/systemd/systemd-sysctl")),
+    Source(
+        "systemd",
+        "",
+        ("busctl", "journalctl", "systemctl", "/usr/lib/systemd/systemd-sysctl"),
+    ),
     Source("systemd-udev", "udev", ("udevadm",)),
     Source(
         "util-linux",
