@@ -177,17 +177,6 @@ def test_a_feed_that_was_cut_alone_is_given_back(below: World) -> None:
     assert below.boots[SECOND] == 1
 
 
-class WithRedfish(World):
-    """julius's only device is a Redfish service, a real one."""
-
-    def identity(self, name: str) -> Identity:
-        identity = super().identity(name)
-        first, second = identity.pair.nodes
-        bmc = replace(second.fencing[0], agent="redfish", address="127.0.0.1", port=PORT)
-        nodes = (first, replace(second, fencing=(bmc,)))
-        return replace(identity, pair=replace(identity.pair, nodes=nodes))
-
-
 def test_bmcs_that_are_put_right_while_both_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +197,17 @@ def test_bmcs_that_are_put_right_while_both_run(
     world.advance(SECOND)
     try_again(world)
     assert all(world.proven(name) for name in NAMES)
+
+
+class WithRedfish(World):
+    """julius's only device is a Redfish service, a real one."""
+
+    def identity(self, name: str) -> Identity:
+        identity = super().identity(name)
+        first, second = identity.pair.nodes
+        bmc = replace(second.fencing[0], agent="redfish", address="127.0.0.1", port=PORT)
+        nodes = (first, replace(second, fencing=(bmc,)))
+        return replace(identity, pair=replace(identity.pair, nodes=nodes))
 
 
 def test_a_redfish_that_shuts_us_out_is_never_relied_on(tmp_path: Path) -> None:
