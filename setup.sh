@@ -10,8 +10,8 @@ what=${1:?run, demo, lab, lab-qemu or test}
 # demo: tools that assemble the demonstration source; lab: what its machines are made of and run in;
 # test: the real programs the tests ask.
 demo="grub-common kmod"
-lab="$demo dosfstools fdisk gcc iproute2 isolinux libc6-dev mmdebstrap mtools openssh-client openssl
-  uidmap user-mode-linux util-linux xorriso"
+lab="$demo createrepo-c dosfstools fdisk gcc iproute2 isolinux libc6-dev mmdebstrap mtools openssh-client
+  openssl rpm uidmap user-mode-linux util-linux xorriso"
 lab_qemu="$lab qemu-system-x86 seabios zstd"
 test="$demo augeas-tools chromium chrony corosync cpio createrepo-c curl dlm-controld dnf dnsmasq-base
   dosfstools drbd-utils e2fsprogs fdisk fence-agents firewalld fonts-dejavu-core gcc gdisk genisoimage

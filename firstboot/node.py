@@ -26,7 +26,7 @@ PARTITIONS = ("biosboot", "esp", "boot", "swap", "root", "data")
 # Where a fence agent that is not one of ours has to be; see firstboot/render/fencedevice.py.
 FENCE_COMMAND = r"/usr/sbin/(fence_[a-z0-9_]+)"
 # "drbd9": DRBD 9's dialect of resource file, commands and status; without it 8.4's.
-_EL9 = "dmi dnf drbd9 firewall hypervisor inband-ipmi ksm selinux"
+_EL9 = "dmi drbd9 firewall inband-ipmi ksm kvm selinux"
 CAPABILITIES: dict[str, frozenset[str]] = {
     "el9": frozenset(_EL9.split()),
     "debian12-lab": frozenset(),  # in User-mode Linux

@@ -90,7 +90,7 @@ def unsupported(
     return found
 
 
-def unmatched(kernel: str, versions: Mapping[str, Optional[str]]) -> "list[str]":
+def unmatched(kernel: str, versions: Mapping[str, Optional[str]], *, drbd9: bool) -> "list[str]":
     """Modules that the kernel to be booted lacks, with the package that brings each. Pure.
 
     `versions` as facts.module_version() has them, by module.
@@ -101,7 +101,7 @@ def unmatched(kernel: str, versions: Mapping[str, Optional[str]]) -> "list[str]"
         if version is None
     ]
     drbd = versions.get("drbd")
-    if drbd is not None and not drbd.startswith("9."):
+    if drbd9 and drbd is not None and not drbd.startswith("9."):
         found.append(f"drbd 9, and has {drbd} (dnf install {MODULES['drbd']})")
     return found
 

@@ -38,8 +38,8 @@ _ALWAYS = (
         "corosync",
         ("corosync-cfgtool", "corosync-cmapctl", "corosync.service"),
     ),
-    Source("dnf", "", ("dnf",), "dnf"),
-    Source("grubby", "", ("grubby",), "dnf"),
+    Source("dnf", "dnf", ("dnf",)),
+    Source("grubby", "", ("grubby",)),
     Source("dlm", "dlm-controld", ("dlm_tool", "dlm_controld")),
     # ELRepo's; its module is built for one kernel, which the check of packages looks at.
     Source("drbd9x-utils", "", ("drbdadm", "drbdmeta", "drbdsetup", "ocf:linbit:drbd"), "drbd9"),
@@ -62,7 +62,7 @@ _ALWAYS = (
         ),
     ),
     # For people alone.
-    Source("pcs", "", ("pcs",), "hypervisor"),
+    Source("pcs", "", ("pcs",), "dmi"),
     Source("policycoreutils", "", ("restorecon",), "selinux"),
     Source("policycoreutils-python-utils", "", ("semanage",), "selinux"),
     Source("python3", "python3", ("python3",)),
@@ -72,7 +72,7 @@ _ALWAYS = (
         ("ocf:heartbeat:Filesystem", "ocf:heartbeat:VirtualDomain"),
     ),
     # The lab's disks are files.
-    Source("smartmontools", "", ("smartctl",), "hypervisor"),
+    Source("smartmontools", "", ("smartctl",), "dmi"),
     Source(
         "systemd",
         "",
@@ -89,8 +89,8 @@ _ALWAYS = (
 # libvirt of EL 9.3 and later has these apart: guests, leases, the door for the other node.
 _GUESTS = (
     Source("ksmtuned", "ksmtuned", ("ksm.service", "ksmtuned.service"), "ksm"),
-    Source("libvirt-client", "", ("virsh", "libvirt-guests.service"), "hypervisor"),
-    Source("libvirt-daemon-driver-storage-core", "", ("virtstoraged.socket",), "hypervisor"),
+    Source("libvirt-client", "libvirt-clients", ("virsh", "libvirt-guests.service")),
+    Source("libvirt-daemon-driver-storage-core", "", ("virtstoraged.socket",)),
     Source(
         "libvirt-daemon-kvm",
         "",
@@ -98,18 +98,16 @@ _GUESTS = (
             *("virtqemud.socket", "virtqemud.service", "virtnetworkd.socket"),
             *("virtnodedevd.socket", "virtlogd.socket"),
         ),
-        "hypervisor",
     ),
-    Source("libvirt-daemon-lock", "", ("virtlockd.socket", "virtlockd.service"), "hypervisor"),
-    Source("libvirt-daemon-plugin-lockd", "", ("lockd.so",), "hypervisor"),
+    Source("libvirt-daemon-lock", "", ("virtlockd.socket", "virtlockd.service")),
+    Source("libvirt-daemon-plugin-lockd", "", ("lockd.so",)),
     Source(
         "libvirt-daemon-proxy",
         "",
         ("virtproxyd.socket", "virtproxyd-tls.socket", "virtproxyd.service"),
-        "hypervisor",
     ),
-    Source("qemu-img", "", ("qemu-img",), "hypervisor"),
-    Source("virt-install", "", ("virt-install",), "hypervisor"),
+    Source("qemu-img", "qemu-utils", ("qemu-img",)),
+    Source("virt-install", "", ("virt-install",)),
 )
 
 # Debian's own DRBD 8.4 and all fence agents stand in.

@@ -10,7 +10,6 @@ from firstboot.commands import Run
 from firstboot.engine import Refused
 from firstboot.guest import domain, images, resource
 from firstboot.guest.resource import Guest
-from firstboot.node import Identity
 from firstboot.pacemaker import Cluster
 
 POLL_S = 2.0
@@ -20,10 +19,8 @@ class NotYet(Exception):
     """pacemaker took too long; what is missing, and the next command."""
 
 
-def ready(identity: Identity, root: Path, run: Run) -> Cluster:
-    """The cluster as it runs. Raises Refused where there are no guests to speak of."""
-    if not identity.pair.has("hypervisor"):
-        raise Refused(f"{identity.pair.platform} runs no guests", "ksnode status")
+def ready(root: Path, run: Run) -> Cluster:
+    """The cluster as it runs. Raises Refused where it is none, or not whole yet."""
     if not latches.is_set(root, latches.COMPLETE):
         raise Refused("this pair is not complete", "ksnode why")
     state = pacemaker.status(run)

@@ -57,9 +57,7 @@ CREDENTIALS = (
 
 
 def render(identity: Identity) -> tuple[ConfigFile, ...]:
-    """Configuration of the daemons, the socket's drop-in and the pool; nothing without guests."""
-    if not identity.pair.has("hypervisor"):
-        return ()
+    """Configuration of the daemons, the socket's drop-in and the pool."""
     return (
         ConfigFile(QEMU_CONF, _qemu(identity), mode=0o600),
         ConfigFile(LOCKD_CONF, _LOCKD),

@@ -134,10 +134,8 @@ def _corosync() -> Unit:
 
 def _dependencies(identity: Identity) -> Unit:
     """What pacemaker's resources need: started before it, stopped after it (pacemaker.service)."""
-    needed = ["network-online.target"]
-    if identity.pair.has("hypervisor"):
-        # A guest is stopped or moved away by pacemaker, through these.
-        needed += ["virtqemud.service", "virtlockd.service"]
+    # A guest is stopped or moved away by pacemaker, through libvirt.
+    needed = ["network-online.target", "virtqemud.service", "virtlockd.service"]
     # systemd would unmount beside pacemaker's own stopping, whose monitor fences over a lost mount.
     stopped_later = [*needed, mount_unit(identity.pair.gfs2.mount)]
     return {"Unit": [("Wants", " ".join(needed)), ("After", " ".join(stopped_later))]}

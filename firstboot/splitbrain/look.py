@@ -50,7 +50,7 @@ def look(identity: Identity, root: Path, run: Run) -> Half:
         generations=_generations(run) if status else (),
         written_kib=status.out_of_sync_kib if status else 0,
         mounted=mount.options(mount.table(root), place) is not None,
-        guests=_guests(identity, run),
+        guests=_guests(run),
         last_write=_last_write(data.device(root, identity)),
         parted=parted(run),
         gives_way=record(root).get("discard") == identity.node,
@@ -146,9 +146,7 @@ def _generations(run: Run) -> "tuple[str, ...]":
         return ()  # no disk, no generations
 
 
-def _guests(identity: Identity, run: Run) -> "Optional[tuple[str, ...]]":
-    if not identity.pair.has("hypervisor"):
-        return ()
+def _guests(run: Run) -> "Optional[tuple[str, ...]]":
     try:
         return tuple(virsh.guests(run))
     except CommandError:

@@ -33,7 +33,6 @@ class Guests(Step):
     """What a guest needs on both nodes to be started, leased and moved."""
 
     name = "guests"
-    needs = "hypervisor"
 
     def __init__(self, context: Context, sleep: Callable[[float], None] = time.sleep) -> None:
         self._context = context

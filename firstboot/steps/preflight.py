@@ -117,9 +117,7 @@ class Preflight(Step):
             )
 
     def _check_processor(self) -> None:
-        if self._context.identity.pair.has("hypervisor") and not facts.virtualizes(
-            self._context.root
-        ):
+        if self._context.identity.pair.has("kvm") and not facts.virtualizes(self._context.root):
             raise Refused(
                 "the processor offers no virtualization: neither vmx nor svm is among its flags,"
                 " and there is no /dev/kvm",

@@ -46,7 +46,7 @@ def guest(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
 
 def move(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Move a guest live. Nothing of it stays in the CIB, however it ends."""
-    state = cluster.ready(identity, root, run)
+    state = cluster.ready(root, run)
     name = cluster.one(cluster.known(run), arguments.name).name
     source, target = _way(identity, state, name, arguments.node)
     if source == target:
@@ -96,7 +96,7 @@ def _not_on(run: Run, name: str, target: str) -> list[str]:
 
 def remove(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Stop a guest and take it out of the cluster; its disks and its XML stay."""
-    state = cluster.ready(identity, root, run)
+    state = cluster.ready(root, run)
     guests = cluster.known(run)
     found = cluster.one(guests, arguments.name)
     name = found.name

@@ -30,7 +30,7 @@ def add(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run)
     """Check and complete it, make what is missing, give it to pacemaker, see it start."""
     name = arguments.name
     with alone(root):
-        state = cluster.ready(identity, root, run)
+        state = cluster.ready(root, run)
         _leasing(identity, root)
         live = pacemaker.configuration(run)
         guests = resource.guests(live)

@@ -17,7 +17,7 @@ from firstboot.pacemaker import Cluster
 
 def show(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """Every guest, and every domain of libvirt's that is none."""
-    state = cluster.ready(identity, root, run)
+    state = cluster.ready(root, run)
     guests = cluster.known(run)
     placed = listing.places(pacemaker.report(run) or "<none/>")
     place = identity.pair.gfs2.mount
@@ -61,7 +61,7 @@ def _domains(run: Run, uri: str) -> "dict[str, str] | None":
 
 def console(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run) -> int:
     """A guest's serial console on this terminal."""
-    state = cluster.ready(identity, root, run)
+    state = cluster.ready(root, run)
     guest = cluster.one(cluster.known(run), arguments.name)
     running = cluster.nodes_of(state, guest.name)
     if not running:

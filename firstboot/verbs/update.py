@@ -43,11 +43,6 @@ def go_on(
 ) -> None:
     """From wherever it stands. Raises Refused, NotYet or CommandError."""
     boot = facts.boot_id(root)
-    if not identity.pair.has("dnf"):
-        raise Refused(
-            f"packages of {identity.pair.platform} are not dnf's, and ksnode renews no others",
-            "ksnode poweroff --reboot, once they are renewed by hand, one node at a time",
-        )
     if not latches.is_set(root, latches.COMPLETE):
         raise Refused(f"{identity.node} is not complete: its agent is at work", "ksnode status")
     record = updating.load(root)
@@ -88,7 +83,7 @@ def match(identity: Identity, root: Path, run: Run) -> None:
     """Raises Refused unless the kernel that is booted next has all modules, DRBD's above all."""
     kernel = _next_kernel(run)
     versions = {module: _version(run, kernel, module) for module in MODULES}
-    if missing := updating.unmatched(kernel, versions):
+    if missing := updating.unmatched(kernel, versions, drbd9=identity.pair.has("drbd9")):
         running = _running_kernel(root)
         raise Refused(
             f"{identity.node} is not restarted: kernel {kernel} lacks {'; '.join(missing)}",

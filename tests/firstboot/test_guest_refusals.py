@@ -179,13 +179,6 @@ def test_sizes_in_virt_installs_words(typed: "list[str]", found: "dict[str, str]
     assert images.sizes(typed) == found
 
 
-def test_no_guests_where_nothing_runs_them(lab: Lab, capsys: pytest.CaptureFixture[str]) -> None:
-    node = lab.root / "etc/ksbuild/node.json"
-    node.write_text(node.read_text().replace("el9", "debian12-lab"))
-    assert lab.ksnode("list") == 5
-    assert "debian12-lab runs no guests" in capsys.readouterr().err
-
-
 def test_leases_are_what_is_rendered(lab: Lab) -> None:
     """What add looks at is what the step lays, and nothing is missing from it here."""
     kept = [f for f in libvirt.render(lab.identity) if f.path.name.startswith("qemu")]

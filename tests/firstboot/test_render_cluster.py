@@ -213,12 +213,3 @@ def test_the_agent_sees_and_reaches_what_the_machine_has() -> None:
         name for name in names if re.match(r"Protect|Private|ReadOnly|Inaccessible|Mount", name)
     }
     assert not hiding | {name for name in names if name.startswith("Device")}
-
-
-def test_only_a_hypervisor_has_guests_to_wait_for() -> None:
-    needed = {
-        platform: systemd.render(an_identity(platform=platform))[-1].text
-        for platform in ("el9", "debian12-lab")
-    }
-    assert "virtqemud.service" in needed["el9"]
-    assert "virt" not in needed["debian12-lab"]

@@ -85,8 +85,7 @@ def test_systemd_takes_the_sockets_drop_in(tmp_path: Path) -> None:
     assert "FreeBound" in lay_socket(tmp_path / "bad", text.replace("FreeBind", "FreeBound"))
 
 
-def test_nothing_without_guests() -> None:
-    assert not libvirt.render(an_identity(platform="debian12-lab"))
+def test_no_ksm_where_the_kernel_has_none() -> None:
     assert not ksm.render(an_identity(platform="debian12-lab"))
 
 

@@ -22,6 +22,7 @@ from tests.firstboot.test_splitbrain import half
 RECORDED = Path(__file__).parent / "recorded"
 WORDS = ("proc-drbd", "get-gi", "dmesg")
 
+GUESTS = "virsh --quiet --connect qemu:///system list --name"
 ALONE = "StandAlone ro:Secondary/Unknown ds:UpToDate/DUnknown r-----"
 
 
@@ -128,19 +129,22 @@ def test_a_node_sees_its_half(root: Path) -> None:
     partition.parent.mkdir(parents=True)
     partition.write_bytes(b"no GFS2" * 20000)
     gi = "9E4DEF0B06A6DA9D:41C26508159C156A:CA64B93EC801717D:CA63B93EC801717D:1:1:0:1:0:0:0\n"
-    run = ScriptedRun().expect("drbdadm get-gi vmdata", gi)
+    run = ScriptedRun().expect("drbdadm get-gi vmdata", gi).expect(GUESTS, "web\n")
     run.expect("dmesg --time-format iso", as_dmesg(log("split-brain-8.4")))
     found = look.look(identity, root, run)
     run.assert_finished()
     assert (found.connection, found.role, found.disk) == ("StandAlone", "Secondary", "UpToDate")
-    assert (found.written_kib, found.mounted, found.guests) == (64, True, ())
+    assert (found.written_kib, found.mounted, found.guests) == (64, True, ("web",))
     assert found.generations[:2] == ("9e4def0b06a6da9c", "41c26508159c156a")
     assert (found.last_write, found.gives_way) == ("", False)
     assert found.parted
-    run.expect("drbdadm get-gi vmdata", "", 10).expect("dmesg --time-format iso", "")
+    run.expect("drbdadm get-gi vmdata", "", 10).expect(GUESTS, "").expect(
+        "dmesg --time-format iso", ""
+    )
     assert look.look(identity, root, run).generations == ()
     (root / "proc/drbd").write_text("version: 8.4.11\n")
-    assert not look.look(identity, root, run.expect("dmesg --time-format iso", "")).up
+    run.expect(GUESTS, "").expect("dmesg --time-format iso", "")
+    assert not look.look(identity, root, run).up
 
 
 def test_guests_that_can_not_be_told_are_not_none(root: Path) -> None:
@@ -148,7 +152,7 @@ def test_guests_that_can_not_be_told_are_not_none(root: Path) -> None:
     (root / "proc/drbd").unlink()
     run = ScriptedRun()
     for status, expected in ((0, ("web", "db")), (1, None)):
-        run.expect("virsh --quiet --connect qemu:///system list --name", "web\ndb\n\n", status)
+        run.expect(GUESTS, "web\ndb\n\n", status)
         run.expect("dmesg --time-format iso", "")
         assert look.look(identity, root, run).guests == expected
 
@@ -177,7 +181,7 @@ def test_a_real_split_brain_as_both_machines_saw_it(root: Path) -> None:
     def seen(name: str) -> Half:
         said = {w: (RECORDED / f"{w}-8.4.11-split-{name}").read_text() for w in WORDS}
         (root / "proc/drbd").write_text(said["proc-drbd"])
-        run = ScriptedRun().expect("drbdadm get-gi vmdata", said["get-gi"])
+        run = ScriptedRun().expect("drbdadm get-gi vmdata", said["get-gi"]).expect(GUESTS, "")
         run.expect("dmesg --time-format iso", said["dmesg"])
         return look.look(an_identity(name, "debian12-lab"), root, run)
 

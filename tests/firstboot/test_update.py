@@ -10,6 +10,7 @@ import pytest
 from firstboot import drbd, latches, pacemaker, updating
 from firstboot.commands import CommandError
 from firstboot.engine import Refused
+from firstboot.journal import STATE
 from firstboot.node import Identity
 from firstboot.rendezvous.session import Meeting
 from firstboot.steps import Context
@@ -162,9 +163,13 @@ def test_it_restarts_into_no_kernel_without_its_drbd(
 
 
 def test_the_kernels_own_modules_are_named_with_its_version() -> None:
-    assert unmatched(NEW, {"gfs2": None, "drbd": "9.2.12"}) == [
+    assert unmatched(NEW, {"gfs2": None, "drbd": "9.2.12"}, drbd9=True) == [
         f'gfs2 (dnf install kernel-modules-core-"{NEW}")'
     ]
+
+
+def test_the_labs_drbd_is_older() -> None:
+    assert not unmatched(NEW, {"drbd": "8.4.11"}, drbd9=False)
 
 
 def test_a_failed_dnf_brings_the_node_back(
@@ -240,12 +245,12 @@ def test_a_record_that_makes_no_sense(identity: Identity, root: Path, run: Scrip
         go_on(identity, root, run)
 
 
-def test_other_platforms_have_other_packages(
-    root: Path, capsys: pytest.CaptureFixture[str]
+def test_a_node_that_is_not_complete_is_refused(
+    identity: Identity, root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lab = an_identity(platform="debian12-lab")
-    assert update(lab, root, argparse.Namespace(dry_run=False)) == 5
-    assert "packages of debian12-lab are not dnf's" in capsys.readouterr().err
+    (root / STATE / latches.COMPLETE).unlink()
+    assert update(identity, root, argparse.Namespace(dry_run=False)) == 5
+    assert "justinian is not complete" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

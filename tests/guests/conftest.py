@@ -13,6 +13,7 @@ from firstboot.rendezvous.store import Store
 from firstboot.steps import Context
 from firstboot.steps.guests import Guests
 from tests.firstboot.conftest import Told
+from tests.guests import standins
 from tests.guests.nodes import NAMES, Node, join
 
 IMAGE = "/srv/vmdata/vm1.raw"
@@ -95,7 +96,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
         join(two.first, two.second)
         for node in two.nodes:
             two.step(node).apply()
-            two.said[node.name] = node("cat", "/run/libvirtd.log").stdout.splitlines()
+            two.said[node.name] = node("cat", standins.LOG).stdout.splitlines()
         yield two
     finally:
         for node in started:

@@ -1,7 +1,5 @@
 """A node as namespaces: its own /etc, network, processes and systemd, and this machine's libvirt.
 
-Debian's libvirt is one daemon, libvirtd, that does the work of EL9's virtqemud, virtstoraged and
-virtproxyd; it runs as virtproxyd.service here, behind the node's own sockets and configuration.
 systemd runs as a user's instance, which needs no machine of its own.
 """
 
@@ -19,10 +17,10 @@ from firstboot.commands import Result
 from firstboot.node import Identity
 from firstboot.render import hosts
 from tests.firstboot.conftest import an_identity
+from tests.guests import standins
+from tests.guests.standins import DEFAULT_USER, QEMU_ID
 
 NAMES = ("justinian", "julius")
-QEMU_ID = 9107  # of the user and group that EL9's qemu-kvm makes
-DEFAULT_USER = ("libvirt-qemu", 9108)  # what Debian's libvirtd looks for before it reads qemu.conf
 UP = ("running\n", "degraded\n")
 COPIED = ("passwd", "group", "nsswitch.conf", "ld.so.cache")
 SCRIPT = """
@@ -52,12 +50,6 @@ XDG_RUNTIME_DIR=/run/user HOME=/run/user/home /lib/systemd/systemd --user --log-
   >"$1/systemd.log" 2>&1 &
 exec sleep infinity
 """
-SOCKET = "[Socket]\nListenStream={}\n{}\n[Install]\nWantedBy=sockets.target\n"
-SERVICE = "[Service]\nKillMode=process\n{}\n"
-DAEMON = """\
-ExecStartPre=/bin/sh -c "(cat /etc/libvirt/virtproxyd.conf; echo 'host_uuid = \\"{}\\"') >/run/all"
-StandardError=append:/run/libvirtd.log
-ExecStart=/usr/sbin/libvirtd --config /run/all"""
 
 
 class Node:
@@ -89,21 +81,8 @@ class Node:
     def _lay_units(self, units: Path) -> None:
         units.mkdir(parents=True)
         number = f"{NAMES.index(self.name):08}-1111-2222-3333-444444444444"
-        sockets = {name: f"/run/stand-in/{name}" for name in ("qemu", "storage", "network")}
-        sockets.update(nodedev="/run/stand-in/nodedev", proxy="/run/libvirt/libvirt-sock")
-        sockets.update({name: f"/run/libvirt/virt{name}d-sock" for name in ("log", "lock")})
-        for name, place in sockets.items():
-            named = "FileDescriptorName=libvirtd.socket\n" if name == "proxy" else ""
-            (units / f"virt{name}d.socket").write_text(SOCKET.format(place, named))
-            program = f"/usr/sbin/virt{name}d" if name in ("log", "lock") else "/bin/sleep infinity"
-            start = DAEMON.format(number) if name == "proxy" else f"ExecStart={program}"
-            (units / f"virt{name}d.service").write_text(SERVICE.format(start))
-        tls = "FileDescriptorName=libvirtd-tls.socket\nService=virtproxyd.service\n"
-        (units / "virtproxyd-tls.socket").write_text(SOCKET.format("16514", tls))
-        (units / "libvirt-guests.service").write_text(
-            "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"
-            "[Install]\nWantedBy=default.target\n"
-        )
+        for name, text in standins.units(f'host_uuid = "{number}"'):
+            (units / name).write_text(text)
 
     def start(self) -> None:
         """Returns once its systemd answers."""

@@ -12,7 +12,8 @@ from firstboot.rendezvous.session import Meeting
 from firstboot.steps import Context
 from firstboot.steps.memory import Memory
 from tests.firstboot.conftest import Told, an_identity
-from tests.guests.nodes import SERVICE, Node
+from tests.guests.nodes import Node
+from tests.guests.standins import SERVICE
 
 INSTALL = "[Install]\nWantedBy=default.target\n"
 CONF = "etc/ksmtuned.conf"

@@ -19,7 +19,8 @@ from firstboot.rendezvous.store import Store
 from tests.firstboot.clusterlab import xml
 from tests.firstboot.conftest import an_identity
 from tests.guests.conftest import IMAGE, Two, give_leaves, make_ca, virsh
-from tests.guests.nodes import QEMU_ID, Node
+from tests.guests.nodes import Node
+from tests.guests.standins import QEMU_ID
 
 pytestmark = [pytest.mark.qemu, pytest.mark.usefixtures("no_guest")]
 PARAMETERS = ".//instance_attributes/nvpair"

@@ -11,7 +11,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-from tests.lab import beginning, broken, carrier, figures, operations, production, report
+from tests.lab import (
+    beginning,
+    broken,
+    carrier,
+    figures,
+    guests,
+    operations,
+    production,
+    renewing,
+    report,
+    splitbrain,
+)
 from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
@@ -29,6 +40,9 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "raid-degraded": operations.raid_degraded,
     "pull-uplink": operations.pull_uplink,
     "start-alone": operations.start_alone,
+    "update": renewing.update,
+    "split-brain": splitbrain.split_brain,
+    "counting-guest": guests.counting_guest,
     "pull-one-cable": carrier.pull_one_cable,
     "figures": figures.measure,
 }

@@ -65,7 +65,7 @@ class Doors:
             patch.setattr(os, name, self._counted(name, getattr(os, name)))
         patch.setattr(os, "open", self._opened(os.open))
         patch.setattr(os, "sync", self.sync)
-        more = frozenset({"firewall", "hypervisor", "ksm"})  # el9's, but for what needs hardware
+        more = frozenset({"firewall", "ksm"})  # el9's, but for what needs hardware
         patch.setitem(node.CAPABILITIES, "debian12-lab", more)
         for module in (journal, gate):
             patch.setattr(module, "print", self.print, raising=False)

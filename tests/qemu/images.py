@@ -26,7 +26,7 @@ printf 'MODULES=list\\nCOMPRESS=zstd\\nRESUME=none\\n' >"$1/etc/initramfs-tools/
 printf '%s\\n' virtio_pci virtio_blk xfs ext4 crc32c_generic >>"$1/etc/initramfs-tools/modules"
 chroot "$1" update-initramfs -u -k all
 """
-_HOOKS = (f"--customize-hook={_INITRD}",)
+_HOOKS = (*images.CLUSTER_HOOKS, f"--customize-hook={_INITRD}")
 # Beyond what machines in User-mode Linux may load: this machine's disks, cards, button and shares.
 WANTED = (
     *("virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "button", "evdev"),

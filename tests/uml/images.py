@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from tests.guests import standins
+from tests.guests.standins import DEFAULT_USER, QEMU_ID
 from tests.uml import archive, kernel
 from tests.uml.apt import SUITE, machine_options, machine_sources
 
@@ -35,8 +37,14 @@ PACKAGES = (
 CLUSTER_PACKAGES = (
     *("chrony", "corosync", "dlm-controld", "drbd-utils", "fence-agents", "gfs2-utils", "ipmitool"),
     *("openssh-server", "pacemaker", "pacemaker-cli-utils", "psmisc", "resource-agents"),
+    *("dnf", "libvirt-clients", "libvirt-daemon", "qemu-system-x86", "qemu-utils"),
 )
 BMC_PASSWORD = "of the lab's BMCs"  # noqa: S105 - it opens nothing else
+# EL9's packages make one of them, and Debian's libvirt wants the other.
+CLUSTER_HOOKS = tuple(
+    f'--customize-hook=chroot "$1" useradd --system --user-group --uid {number} {name}'
+    for name, number in (("qemu", QEMU_ID), DEFAULT_USER)
+)
 INSTALLER_PACKAGES = ("lvm2", "mdadm")  # as on EL9's installer image
 _NOT_UNPACKED = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*")
 
@@ -65,6 +73,11 @@ CLUSTER_LEAVES_OUT = (
     *(f"usr/lib/python3/dist-packages/{name}" for name in ("boto", "sqlalchemy", "suds", "s3tra")),
     *("usr/share/perl/", "usr/lib/x86_64-linux-gnu/perl/", "usr/lib/x86_64-linux-gnu/libperl"),
     *("usr/bin/perl5", "usr/share/misc/enterprise", "etc/ssh/ssh_host_", "etc/chrony/chrony.conf"),
+    # Firmware of other machines, and tools that nobody asks.
+    *(f"usr/bin/qemu-{n}" for n in ("io", "nbd", "storage-daemon", "system-x86_64-microvm")),
+    *("usr/libexec/qemu-system-i386", "usr/share/qemu/openbios", "usr/share/qemu/opensbi"),
+    *("usr/share/qemu/skiboot", "usr/share/qemu/slof", "usr/share/qemu/u-boot", "usr/lib/ipxe"),
+    *("usr/share/qemu/hppa", "usr/share/qemu/s390", "usr/share/qemu/keymaps", "usr/lib/file/magic"),
     # EL9's packages enable none of these.
     *(
         f"etc/systemd/system/multi-user.target.wants/{n}"
@@ -167,7 +180,7 @@ def mmdebstrap_argv(
 
 
 def _rootfs(cache: Path, extra: tuple[str, ...]) -> Path:
-    made = base(cache, extra or INSTALLER_PACKAGES)
+    made = base(cache, extra, CLUSTER_HOOKS) if extra else base(cache, INSTALLER_PACKAGES)
     alone = (*_NEEDLESS_ALONE, *STACKS)
     left_out = (*NODE_LEAVES_OUT, *(CLUSTER_LEAVES_OUT if extra else alone))
     return composed(cache, "rootfs.tar", made, left_out, list(node_additions()), _uml_modules())
@@ -225,6 +238,10 @@ def node_additions() -> Iterator[archive.Entry]:
     # As on EL9: a cable plugged in gets no profile unless one was written.
     yield archive.file("etc/NetworkManager/conf.d/00-server.conf", b"[main]\nno-auto-default=*\n")
     yield archive.file("etc/NetworkManager/conf.d/managed.conf", b"[ifupdown]\nmanaged=true\n")
+    grubby = b'#!/bin/sh\nprintf "/boot/vmlinuz-%s\\n" "$(uname -r)"\n'  # for --default-kernel
+    yield archive.file("usr/sbin/grubby", grubby, 0o755)
+    for name, text in standins.units('host_uuid_source = "machine-id"'):
+        yield archive.file(f"etc/systemd/system/{name}", text.encode())
 
 
 def _installer(cache: Path, base: Path) -> Path:
