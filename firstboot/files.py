@@ -135,12 +135,17 @@ def relabel(paths: Sequence[Path]) -> None:
         commands.run(["restorecon", *map(str, paths)], ok=(0, commands.NOT_FOUND))
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents durable before anything is put into them."""
+def make_folder(folder: Path, mode: Optional[int] = None) -> None:
+    """Make a folder and its parents durable before anything is put into them.
+
+    They have `mode`, or what the umask leaves; those that are there stay as they are.
+    """
     if folder.is_dir():
         return
-    make_folder(folder.parent)
+    make_folder(folder.parent, mode)
     folder.mkdir(exist_ok=True)
+    if mode is not None:
+        folder.chmod(mode)
     sync_folder(folder.parent)
 
 

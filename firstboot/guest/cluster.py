@@ -1,5 +1,6 @@
 """What every verb about guests looks at first, and how they wait for pacemaker."""
 
+import sys
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,8 +44,13 @@ def one(found: Mapping[str, Guest], name: str) -> Guest:
 
 
 def nodes_of(state: Cluster, name: str) -> list[str]:
-    """Where a guest runs."""
+    """Where a guest is, be it that it still starts, stops or moves."""
     return sorted({node for resource, node, _ in state.active if resource == name})
+
+
+def started_on(state: Cluster, name: str) -> list[str]:
+    """Where a guest runs, with its start or its move behind it."""
+    return sorted({node for node in nodes_of(state, name) if state.runs(name, node)})
 
 
 def description(root: Path, guest: Guest) -> Optional[str]:
@@ -66,9 +72,13 @@ def failures(state: Optional[Cluster], name: str) -> list[str]:
 
 
 def wait(look: Callable[[], Iterable[str]], most_s: float, way_out: str) -> None:
-    """Until nothing is missing. Raises NotYet after so many seconds."""
+    """Until nothing is missing, which is told as it changes. NotYet after so many seconds."""
+    told: list[str] = []
     while missing := list(look()):
         if most_s <= 0:
             raise NotYet(f"{'; '.join(missing)}\nnext: {way_out}")
+        if missing != told:
+            print(f"ksnode: waiting: {'; '.join(missing)}", file=sys.stderr, flush=True)
+            told = missing
         time.sleep(POLL_S)
         most_s -= POLL_S

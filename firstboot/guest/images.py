@@ -78,7 +78,7 @@ def creation(image: Image, size: str, path: Optional[Path] = None) -> list[str]:
 def make(root: Path, image: Image, size: str, run: Run) -> None:
     """Make one. Raises FileExistsError where there is one by now, CommandError or OSError."""
     target = below(root, image.path)
-    files.make_folder(target.parent)
+    files.make_folder(target.parent, 0o755)
     new = target.with_name(f".{target.name}.new")
     new.unlink(missing_ok=True)
     try:

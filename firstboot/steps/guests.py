@@ -27,6 +27,7 @@ SUSPENDER = "libvirt-guests.service"  # would suspend what pacemaker wants to mo
 QEMU_READER, PROXY_READER = "virtqemud", "virtproxyd"
 DEFAULT_NETWORK = Path("etc/libvirt/qemu/networks/autostart/default.xml")
 LISTENING_S = 30
+OPEN = 0o755  # a folder that others than root enter, whatever the agent's umask
 
 
 class Guests(Step):
@@ -45,6 +46,7 @@ class Guests(Step):
         root, run = self._context.root, self._context.run
         missing = files.differing(root, self._files)
         missing += [f"{c.path} is not the pair's {c.name}" for c in self._stale()]
+        missing += [f"/{folder} keeps QEMU out" for folder in self._shut()]
         missing += unread.marked(root, QEMU_READER) + unread.marked(root, PROXY_READER)
         if not_open := self._not_open():
             return [*missing, *not_open]
@@ -101,6 +103,8 @@ class Guests(Step):
         files.write(root, self._files)
         for credential in stale:
             self._copy(credential)
+        for folder in self._shut():
+            (root / folder).chmod(OPEN)
 
     def _open(self) -> None:
         """Sockets listen as now written, and daemons that run read their files anew."""
@@ -142,6 +146,12 @@ class Guests(Step):
                 f"move them to the peer, then: systemctl stop {SUSPENDER}; ksnode run",
             )
         run(["systemctl", "stop", SUSPENDER])
+
+    def _shut(self) -> list[Path]:
+        """QEMU, which is not root, looks for its credentials in these."""
+        folders = [path.relative_to("/") for path in (libvirt.CLIENT_PKI, libvirt.QEMU_PKI)]
+        there = [Path(folder) for folder in folders if (self._context.root / folder).is_dir()]
+        return [f for f in there if (self._context.root / f).stat().st_mode & 0o5 != 0o5]
 
     def _stale(self) -> list[Credential]:
         return [c for c in libvirt.CREDENTIALS if not self._same(c)]

@@ -89,7 +89,7 @@ def _way(
 def _not_on(run: Run, name: str, target: str) -> list[str]:
     state = pacemaker.status(run)
     running = cluster.nodes_of(state, name) if state is not None else []
-    if running == [target]:
+    if state is not None and running == cluster.started_on(state, name) == [target]:
         return []
     return [f"{name} runs on {' and '.join(running) or 'no node'}, not on {target}"]
 

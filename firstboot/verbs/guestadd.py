@@ -48,13 +48,13 @@ def add(identity: Identity, root: Path, arguments: argparse.Namespace, run: Run)
         for image, size in sizes.items():
             images.make(root, image, size, run)
         target = images.below(root, guest.config)
-        files.make_folder(target.parent)
+        files.make_folder(target.parent, 0o755)
         files.replace(target, made.text.encode(), 0o600)
         pacemaker.extend(run, added)
     print("".join(f"ksnode: completed: {told}\n" for told in made.completed), end="")
     most_s = resource.OPERATIONS["start"][0] * identity.pair.cluster.timeout_factor
     cluster.wait(lambda: _not_started(run, name), most_s, f"crm_mon -1rf; {_again(name)}")
-    (node,) = cluster.nodes_of(pacemaker.status(run) or state, name) or ["no node"]
+    (node,) = cluster.started_on(pacemaker.status(run) or state, name) or ["no node"]
     print(f"ksnode: {name} is a guest of this pair, and runs on {node}")
     return OK
 
@@ -65,7 +65,7 @@ def _again(name: str) -> str:
 
 def _not_started(run: Run, name: str) -> list[str]:
     state = pacemaker.status(run)
-    if state is not None and cluster.nodes_of(state, name):
+    if state is not None and cluster.started_on(state, name):
         return []
     failed = cluster.failures(state, name)
     if failed:

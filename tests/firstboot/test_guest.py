@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.firstboot.conftest import ONE_PYTHON
+from firstboot import pacemaker
+from firstboot.guest import cluster
+from firstboot.verbs.guestadd import _not_started
+from tests.firstboot.conftest import ONE_PYTHON, ScriptedRun
 from tests.firstboot.guestlab import DOMAIN, Lab, add, lab
 
 __all__ = ["lab"]
@@ -226,3 +229,12 @@ def test_the_console_is_where_the_guest_is(
     assert lab.ksnode("move", "vm1") == 0
     assert lab.ksnode("console", "vm1") == 0
     assert attended == [["virsh", "--quiet", "--connect", "qemu:///system", "console", "vm1"]]
+
+
+def test_a_guest_that_still_starts_does_not_run_yet() -> None:
+    shown = (Path(__file__).parent / "pacemaker/crm_mon-starting.xml").read_text()
+    state = pacemaker.parse(shown)
+    assert (cluster.nodes_of(state, "vm1"), cluster.started_on(state, "vm1")) == (["julius"], [])
+    run = ScriptedRun().expect("crm_mon --one-shot --output-as=xml", shown)
+    assert _not_started(run, "vm1") == ["vm1 is not started"]
+    run.assert_finished()

@@ -1,5 +1,6 @@
 """A pair of nodes with everything the step lays, and the guest that the tests run on them."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,7 +96,11 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
             node.start()
         join(two.first, two.second)
         for node in two.nodes:
-            two.step(node).apply()
+            before = os.umask(0o077)  # the agent's own
+            try:
+                two.step(node).apply()
+            finally:
+                os.umask(before)
             two.said[node.name] = node("cat", standins.LOG).stdout.splitlines()
         yield two
     finally:

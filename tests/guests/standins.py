@@ -11,7 +11,17 @@ DEFAULT_USER = ("libvirt-qemu", 9108)  # what Debian's libvirtd looks for before
 LOG = "/run/libvirtd.log"
 _SOCKET = "[Socket]\nListenStream={}\n{}\n[Install]\nWantedBy=sockets.target\n"
 # Guests go on when it stops. It stops after what stops them, as EL9's virtqemud does.
-SERVICE = "[Unit]\nBefore=resource-agents-deps.target\n\n[Service]\nKillMode=process\n{}\n"
+# It brings its socket along, or systemd would open that no more ("Socket service already active").
+_SERVICE = """\
+[Unit]
+Requires={socket}
+After={socket}
+Before=resource-agents-deps.target
+
+[Service]
+KillMode=process
+{start}
+"""
 _DAEMON = f"""\
 ExecStartPre=/bin/sh -c "(cat /etc/libvirt/virtproxyd.conf; echo '{{}}') >/run/all"
 StandardError=append:{LOG}
@@ -30,9 +40,12 @@ def units(host_uuid: str) -> Iterator[tuple[str, str]]:
     for name, place in sockets.items():
         named = "FileDescriptorName=libvirtd.socket\n" if name == "proxy" else ""
         yield f"virt{name}d.socket", _SOCKET.format(place, named)
-        yield f"virt{name}d.service", SERVICE.format(starts.get(name, _IDLE))
+        start = starts.get(name, _IDLE)
+        text = _SERVICE.format(socket=f"virt{name}d.socket", start=start)
+        yield f"virt{name}d.service", text
     tls = "FileDescriptorName=libvirtd-tls.socket\nService=virtproxyd.service\n"
     yield "virtproxyd-tls.socket", _SOCKET.format("16514", tls)
+    yield "virt-guest-shutdown.target", "[Unit]\n"  # pacemaker's agent starts it beside a guest
     yield (
         "libvirt-guests.service",
         "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n"

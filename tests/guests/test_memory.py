@@ -13,7 +13,6 @@ from firstboot.steps import Context
 from firstboot.steps.memory import Memory
 from tests.firstboot.conftest import Told, an_identity
 from tests.guests.nodes import Node
-from tests.guests.standins import SERVICE
 
 INSTALL = "[Install]\nWantedBy=default.target\n"
 CONF = "etc/ksmtuned.conf"
@@ -33,7 +32,7 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def lay(node: Node, name: str, condition: str) -> None:
-    text = condition + SERVICE.format("ExecStart=/bin/sleep infinity") + INSTALL
+    text = f"{condition}[Service]\nKillMode=process\nExecStart=/bin/sleep infinity\n{INSTALL}"
     (node.root / f"etc/systemd/system/{name}.service").write_text(text)
 
 

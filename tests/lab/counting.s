@@ -1,12 +1,16 @@
 # A guest as small as they come: one sector that SeaBIOS starts. About 18 times a second it counts
 # on, writes the number to its disk's second sector, and only then tells it on its serial line: a
-# line of eight hexadecimal digits. "start" stands before the number that it found on its disk.
+# line of eight hexadecimal digits. "start" stands before the number that it found on its disk. Its
+# power button (of QEMU's PIIX4, whose ports SeaBIOS places) switches it off.
 
         .code16
         .globl  _start
         .set    NUMBER, 0x8000                  # where the second sector is kept
         .set    TICKS, 0x046c                   # of the BIOS, 18.2 a second
         .set    PORT, 0x3f8
+        .set    STATUS, 0x600                   # of ACPI's fixed events; then their switches, and control
+        .set    BUTTON, 0x100
+        .set    OFF, 0x2000
 _start:
         xorw    %ax, %ax
         movw    %ax, %ds
@@ -18,6 +22,9 @@ _start:
         movb    %dl, drive
         movb    $0x42, %ah
         call    transfer
+        movw    $BUTTON, %ax
+        movw    $(STATUS + 2), %dx
+        outw    %ax, %dx
         movw    $started, %si
         call    say
         call    tell
@@ -25,6 +32,10 @@ count:
         movw    TICKS, %bx
 wait:
         hlt
+        movw    $STATUS, %dx
+        inw     %dx, %ax
+        testw   $BUTTON, %ax
+        jnz     off
         cmpw    TICKS, %bx
         je      wait
         incl    NUMBER
@@ -32,6 +43,12 @@ wait:
         call    transfer
         call    tell
         jmp     count
+
+off:
+        movw    $OFF, %ax
+        movw    $(STATUS + 4), %dx
+        outw    %ax, %dx
+        jmp     stop
 
 transfer:                                       # ah: the BIOS's number for reading or writing
         movb    drive, %dl

@@ -1,7 +1,7 @@
 """Drills of what a pair lives through, with a guest on it. Each docstring is its pass criterion.
 
-Pacemaker's Dummy agent stands in for a guest's: no hypervisor runs in User-mode Linux. What moves
-it is a node's health, told by the agent from what it reads itself.
+Pacemaker's Dummy agent stands in for a guest's (guests.py has a real one). What moves it is a
+node's health, told by the agent from what it reads itself.
 """
 
 from __future__ import annotations
