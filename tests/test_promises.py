@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs/promises.md").read_text()
 NAMED = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", PAGE)
 # Programs of the tests' own, and what they are compared with by their own name.
-CODE = {".py", ".c", ".sh", ".ks"}
+CODE = {".py", ".c", ".s", ".sh", ".ks"}
 OUTPUTS = [
     path
     for path in sorted((ROOT / "tests").rglob("*"))
