@@ -32,6 +32,7 @@ XML = f"""\
   <name>{NAME}</name>
   <memory unit="MiB">16</memory>
   <os><type arch="x86_64" machine="pc">hvm</type></os>
+  <features><acpi/></features>
   <devices>
     <disk type="file" device="disk">
       <driver name="qemu" type="raw"/>
