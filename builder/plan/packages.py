@@ -61,7 +61,7 @@ _ALWAYS = (
             *("crm_standby", "stonith_admin", "pacemaker.service", "ocf:pacemaker:controld"),
         ),
     ),
-    # For people alone.
+    # For people alone; the lab does without.
     Source("pcs", "", ("pcs",), "dmi"),
     Source("policycoreutils", "", ("restorecon",), "selinux"),
     Source("policycoreutils-python-utils", "", ("semanage",), "selinux"),
