@@ -67,6 +67,8 @@ def _mending(commands: Any) -> None:
     again.add_argument("--cluster", help="the cluster's name too, once there is data to lose")
     going_on = commands.add_parser("start-alone", help="go on while the other node is off")
     going_on.add_argument("peer", help="its name, typed by whoever has seen that it is off")
+    loss = "what the other node wrote after this one stopped, if it did, may be lost"
+    going_on.add_argument("--accept-loss", action="store_true", help=loss)
     proving = commands.add_parser("rehearse", help="cut the other node's power once, as a proof")
     proving.add_argument("peer", help="its name, typed")
     back = commands.add_parser("allow-rejoin", help="let the other node, installed anew, come back")

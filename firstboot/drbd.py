@@ -15,6 +15,7 @@ from firstboot.node import RESOURCE
 from firstboot.seed import SeedPermit
 
 METADATA_TIMEOUT_S = 600.0  # the bitmap of 10 TiB is 320 MiB to write
+ASKING_S = 1200.0  # DRBD waits for its fence-peer handler, which has a timeout of its own
 PRIMARY, SECONDARY = "Primary", "Secondary"
 UP_TO_DATE, CONSISTENT, OUTDATED, INCONSISTENT, DISKLESS = (
     *("UpToDate", "Consistent", "Outdated", "Inconsistent", "Diskless"),
@@ -242,6 +243,16 @@ def begin_data(run: Run, permit: SeedPermit, *, drbd9: bool) -> None:
         run(["drbdadm", "new-current-uuid", how, f"{RESOURCE}/0"])
         return
     run(["drbdadm", "primary", "--force", RESOURCE])
+    demote(run)
+
+
+def call_newest(run: Run) -> None:
+    """Call this node's Consistent data UpToDate, and the peer's outdated, by a human's word.
+
+    No handler does that for a peer that is off ("NOT fenced/Consistent", crm-fence-peer.sh of
+    drbd-utils); DRBD asks it all the same, and waits for its answer.
+    """
+    run(["drbdadm", "primary", "--force", RESOURCE], timeout_s=ASKING_S)
     demote(run)
 
 

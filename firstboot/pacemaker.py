@@ -150,12 +150,6 @@ def wait_for_nobody(run: Run) -> None:
     change(run, "corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1")
 
 
-def promote_once(run: Run, node: str) -> None:
-    """Have DRBD promoted on a node whose data may be old: DRBD then fences the peer, or refuses."""
-    score = ("--promotion", cib.DRBD, "--lifetime", "reboot", "--update", "1")
-    change(run, "crm_attribute", "--node", node, *score)
-
-
 def keep_unpromoted(run: Run, node: str) -> None:
     """Have DRBD demoted, and not promoted, on a node, until let_promote(): crm_resource(8)."""
     change(run, "crm_resource", "--ban", "--promoted", *_PROMOTION, "--node", node)

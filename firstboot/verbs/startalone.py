@@ -23,7 +23,7 @@ def start_alone(identity: Identity, root: Path, arguments: argparse.Namespace) -
     def do() -> None:
         with alone(root):
             allow(identity, root, arguments.peer, run)
-            go_alone(identity, root, run)
+            go_alone(identity, root, run, accept_loss=arguments.accept_loss)
         say(f"{identity.pair.gfs2.mount} is mounted on {identity.node} alone")
 
     return outcome(do)
@@ -44,10 +44,18 @@ def allow(identity: Identity, root: Path, typed: str, run: Run) -> None:
 
 
 def go_alone(
-    identity: Identity, root: Path, run: Run, *, sleep: Callable[[float], None] = time.sleep
+    identity: Identity,
+    root: Path,
+    run: Run,
+    *,
+    accept_loss: bool = False,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Raises NotYet, Refused or CommandError. What is done already is not done again."""
+    """Raises NotYet, Refused or CommandError. What is done already is not done again.
 
+    With `accept_loss` data that may be older than the peer's will do: both lost their power, and
+    neither knows which was the last to write.
+    """
     most_s = MOST_S * identity.pair.cluster.timeout_factor
     peer = identity.peer.name
     again = f"ksnode start-alone {peer}"
@@ -56,7 +64,11 @@ def go_alone(
     pacemaker.wait_for_nobody(run)
     seen_off = f"if you have seen that {peer} is off: stonith_admin --confirm {peer}; then: {again}"
     until(lambda: _fenced(identity, run), most_s, sleep, seen_off)
-    until(lambda: _promoted(identity, root, run), most_s, sleep, "crm_mon -1rf; drbdadm status")
+    last = (
+        f"crm_mon -1rf; if {peer} does not come back, and what it wrote after {identity.node}"
+        f" stopped, if it did, may be lost: {again} --accept-loss"
+    )
+    until(lambda: _promoted(identity, root, run, accept_loss), most_s, sleep, last)
     place = identity.pair.gfs2.mount
     until(lambda: mount.faults(mount.table(root), place), most_s, sleep)
 
@@ -72,8 +84,8 @@ def _fenced(identity: Identity, run: Run) -> list[str]:
     return [f"{peer} is not fenced", *state.failures] if peer in state.unclean else []
 
 
-def _promoted(identity: Identity, root: Path, run: Run) -> list[str]:
-    """Whether DRBD is Primary here; where it may not be by itself, it is tried, or refused."""
+def _promoted(identity: Identity, root: Path, run: Run, accept_loss: bool) -> list[str]:
+    """Whether DRBD is Primary here, by pacemaker; what pacemaker may not offer is refused."""
     state = pacemaker.status(run)
     if state is not None and state.runs(cib.DRBD, identity.node, "Promoted"):
         return []
@@ -81,10 +93,10 @@ def _promoted(identity: Identity, root: Path, run: Run) -> list[str]:
         return [f"{cib.DRBD} is not started", *(state.failures if state else ())]
     status = drbd.status(run, root, drbd9=identity.pair.has("drbd9"))
     disk = "not there" if status is None else status.disk
-    if disk == drbd.CONSISTENT:
-        # ocf:linbit:drbd does not offer itself then (adjust_master_score). Asked to, DRBD calls its
-        # fence-peer handler, and is Primary only once the peer is known to be fenced or outdated.
-        pacemaker.promote_once(run, identity.node)
+    if disk == drbd.CONSISTENT and accept_loss:
+        drbd.call_newest(
+            run
+        )  # ocf:linbit:drbd offers itself at its next look (adjust_master_score)
     elif disk not in (drbd.CONSISTENT, drbd.UP_TO_DATE):
         raise Refused(
             f"this node's data is {disk}: {identity.peer.name} has newer, which would be lost",

@@ -184,17 +184,22 @@ def holders(word: str, also: str = "") -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("word", "also", "place"),
+    ("word", "also", "places"),
     [
-        ("create-md", "", "create_metadata"),
-        ("new-current-uuid", "", "begin_data"),
-        ("--force", "drbdadm", "begin_data"),
-        ("mkfs.gfs2", "", "make_file_system"),
+        ("create-md", "", ["create_metadata"]),
+        ("new-current-uuid", "", ["begin_data"]),
+        ("--force", "drbdadm", ["begin_data", "call_newest"]),
+        ("mkfs.gfs2", "", ["make_file_system"]),
     ],
 )
-def test_what_makes_data_stands_in_one_function(word: str, also: str, place: str) -> None:
+def test_what_makes_data_stands_in_one_function(word: str, also: str, places: "list[str]") -> None:
     """Of all the agent's code; and the two that make data cannot be called without a permit."""
-    assert holders(word, also) == [place]
+    assert holders(word, also) == places
+
+
+def test_data_is_called_newest_by_a_humans_word_alone() -> None:
+    callers = [path.name for path in AGENT if "call_newest(" in path.read_text()]
+    assert callers == ["drbd.py", "startalone.py"]
 
 
 def test_only_the_table_makes_permits() -> None:

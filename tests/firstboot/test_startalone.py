@@ -24,7 +24,7 @@ ALONE = re.sub(
 UNFENCED = re.sub(r'(name="julius" id="2" [^>]*unclean=)"false"', r'\1"true"', ALONE)
 UNPROMOTED = ALONE.replace('role="Promoted"', 'role="Unpromoted"')
 FORGET_THE_PEER = "corosync-cmapctl -s quorum.cancel_wait_for_all u8 1"
-PROMOTE = "crm_attribute --node justinian --promotion ks-drbd --lifetime reboot --update 1"
+NEWEST = ("drbdadm primary --force vmdata", "drbdadm secondary vmdata")
 
 
 @pytest.fixture
@@ -87,13 +87,23 @@ def test_a_peer_that_can_not_be_fenced_needs_a_human(
     run.assert_finished()
 
 
-def test_data_that_may_be_the_newest_is_offered_to_drbd(
+def test_data_that_may_be_old_waits_for_a_humans_word(
     identity: Identity, root: Path, run: ScriptedRun
 ) -> None:
     lay_drbd(root, "Consistent")
     run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
-    run.expect(LOOK, UNPROMOTED).expect(PROMOTE).expect(LOOK, ALONE)
-    go_alone(identity, root, run, sleep=no_sleep)
+    for _ in range(61):
+        run.expect(LOOK, UNPROMOTED)
+    with pytest.raises(NotYet, match=r"disk is Consistent\n.*start-alone julius --accept-loss"):
+        go_alone(identity, root, run, sleep=no_sleep)
+    run.assert_finished()
+
+
+def test_by_that_word_it_is_the_newest(identity: Identity, root: Path, run: ScriptedRun) -> None:
+    lay_drbd(root, "Consistent")
+    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
+    run.expect(LOOK, UNPROMOTED).expect(NEWEST[0]).expect(NEWEST[1]).expect(LOOK, ALONE)
+    go_alone(identity, root, run, accept_loss=True, sleep=no_sleep)
     run.assert_finished()
 
 

@@ -43,7 +43,7 @@ def write_alone(drill: Drilling, server: Server, other: Server) -> Writer:
     """Start it alone, have it write, and cut its power."""
     server.outlet.switch_on()
     server.outlet.machine.wait_console("ksnode start-alone", BACK_S)
-    drill.pair.on(server, f"{START} {other.name}")
+    drill.pair.on(server, f"{START} {other.name} --accept-loss")
     told = partial(drill.pair.on, server, "journalctl --no-pager -o cat -u alone")
     drill.wait("it waits", lambda: f"{other.name} is not fenced" in told(), BACK_S)
     drill.pair.on(server, f"yes | stonith_admin --confirm {other.name}")
