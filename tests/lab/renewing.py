@@ -18,6 +18,7 @@ from tests.lab.drilling import Drilling, require
 from tests.lab.operations import BACK_S, NO_GUEST, guest_on, moves, place
 from tests.lab.production import go_on, require_fenced
 from tests.packages.rpms import Rpm, repository
+from tests.uml.machine import RESTARTING
 from tests.uml.pair import Server
 
 OLD, NEW = "/usr/share/tool/1.0", "/usr/share/tool/1.1"
@@ -51,6 +52,8 @@ def renew(drill: Drilling, server: Server, other: Server, packed: str) -> None:
     boot = drill.pair.on(server, BOOT_ID)
     drill.pair.on(server, UPDATE)
     drill.wait("its guest is off", lambda: guest_on(drill, other) == [other.name], BACK_S)
+    if drill.pair.platform == "uml":
+        restart(drill, server)
     restarted = partial(has_restarted, drill, server, boot)
     took = drill.wait("it has restarted", restarted, UPDATED_S)
     drill.figures[f"{server.name}: from its guest's leaving to its restart"] = took
@@ -79,6 +82,14 @@ def lay(drill: Drilling, server: Server, packed: str) -> None:
     drill.pair.on(server, f"base64 -d <<'END' | tar -xzC {FOLDER}\n{packed}\nEND")
     drill.pair.on(server, f"dnf -y -q install {FOLDER}/old/*.rpm; ls {OLD}", timeout=BACK_S)
     drill.pair.on(server, f"cat >/etc/yum.repos.d/lab.repo <<'END'\n{REPOSITORY}END")
+
+
+def restart(drill: Drilling, server: Server) -> None:
+    """What a server's firmware would do: a restart of User-mode Linux's own has no network."""
+    machine = server.outlet.machine
+    drill.wait("it restarts", lambda: RESTARTING in machine.console_text(), UPDATED_S)
+    server.outlet.switch_off()
+    server.outlet.switch_on()
 
 
 def has_restarted(drill: Drilling, server: Server, boot: str) -> bool:

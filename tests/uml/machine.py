@@ -13,7 +13,7 @@ from tests.uml import kernel, mconsole
 from tests.uml.lab import End, Lab, Tap
 from tests.uml.running import Running, new_folder
 
-_RESTARTING = "reboot: Restarting system"
+RESTARTING = "reboot: Restarting system"
 
 
 @dataclass(frozen=True)
@@ -136,9 +136,9 @@ class Machine(Running):
         User-mode Linux would start anew: the cut comes at the last word of the old kernel, long
         before the new one has its disk.
         """
-        before = self.console_text().count(_RESTARTING)
+        before = self.console_text().count(RESTARTING)
         self.mconsole("cad")
         self._wait(
-            lambda: self.console_text().count(_RESTARTING) > before, timeout, "no orderly end"
+            lambda: self.console_text().count(RESTARTING) > before, timeout, "no orderly end"
         )
         self.power_cut()
