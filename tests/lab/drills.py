@@ -114,17 +114,22 @@ class Session:
             if not bring_up(pair, self._tell).complete:
                 raise Failed("the pair was not complete in time: see make lab")
             drilling = Drilling(pair, self._tell, self._random)
-            for number, name in enumerate(names):
-                drilling.figures = {}
-                if number:
-                    drilling.rest()
-                passed = self._one(name, partial(IN_PRODUCTION[name], drilling))
-                report.keep_consoles(pair, self._options.out / name)
-                self.results[name]["figures"] = drilling.figures
-                self._write()
-                if not passed:
-                    drilling.stop()
-                    return list(names[number + 1 :])
+            try:
+                return self._in_turn(drilling, names)
+            finally:
+                drilling.stop()
+
+    def _in_turn(self, drilling: Drilling, names: Sequence[str]) -> list[str]:
+        for number, name in enumerate(names):
+            drilling.figures = {}
+            if number:
+                drilling.rest()
+            passed = self._one(name, partial(IN_PRODUCTION[name], drilling))
+            report.keep_consoles(drilling.pair, self._options.out / name)
+            self.results[name]["figures"] = drilling.figures
+            self._write()
+            if not passed:
+                return list(names[number + 1 :])
         return []
 
     def _one(self, name: str, drill: Callable[[], None]) -> bool:
