@@ -56,7 +56,7 @@ def renew(drill: Drilling, server: Server, other: Server, packed: str) -> None:
         restart(drill, server)
     restarted = partial(has_restarted, drill, server, boot)
     took = drill.wait("it has restarted", restarted, UPDATED_S)
-    drill.figures[f"{server.name}: from its guest's leaving to its restart"] = took
+    drill.figures[f"{server.name}: until it answers again"] = took
     server.outlet.wait_console(f"ksnode: update: ok: {server.name} is updated", UPDATED_S)
     require(drill.pair.on(server, f"ls {NEW}").strip() == NEW, "the old package is there")
     require(moves(drill.pair) == moved + 1, "the guest was not moved live, once")
