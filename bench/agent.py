@@ -39,8 +39,7 @@ from tests.uml.shell import Shell
 GROWTH_S, CONVERGED_S, CPU_S, RESIDENT_MB, ARCHIVE_KB = 60.0, 2.0, 5.0, 40, 200
 OS_GIB, BASE_MIB = 36, 640
 BITMAP_KIB = 32  # of memory and metadata for each GiB (drbd.conf(5))
-PATIENCE_S = 1500.0
-LOOKS = 5
+PATIENCE_S, LOOKS = 1500.0, 5
 VERBS = ("run --dry-run", "run")
 STEPS = ("fencing", "replication", "file-system", "cluster", "mounted", "verification")
 # How a command begins that changes nothing, whatever follows.
@@ -50,6 +49,7 @@ READS = (
     *("drbdsetup status", "drbdadm get-gi", "drbdadm status", "cibadmin --query", "crm_mon"),
     *("corosync-cfgtool -s", "stonith_admin --list", "findmnt", "semanage export", "getenforce"),
     *("firewall-cmd --get", "firewall-cmd --state"),
+    *(f"virsh --quiet --connect qemu:///system {what}" for what in ("pool-info", "pool-dumpxml")),
 )
 
 
