@@ -217,7 +217,7 @@ def test_both_agents_met_on_the_same_plan(pair: TestPair, left: list[dict[str, b
     for verdict in verdicts:
         steps = {name: step["event"] for name, step in verdict["steps"].items()}
         absent = {name for name, event in steps.items() if event == "absent"}
-        assert absent == {"firewall", "memory", "guests"}
+        assert absent == {"firewall", "memory"}
         assert set(steps.values()) <= {"ok", "done", "absent"}, steps
 
 
