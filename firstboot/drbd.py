@@ -246,19 +246,9 @@ def begin_data(run: Run, permit: SeedPermit, *, drbd9: bool) -> None:
     demote(run)
 
 
-def call_newest(run: Run) -> None:
-    """Call this node's Consistent data UpToDate, and the peer's outdated, by a human's word.
-
-    No handler does that for a peer that is off ("NOT fenced/Consistent", crm-fence-peer.sh of
-    drbd-utils); DRBD asks it all the same, and waits for its answer.
-    """
-    run(["drbdadm", "primary", "--force", RESOURCE], timeout_s=ASKING_S)
-    demote(run)
-
-
 def promote(run: Run) -> None:
-    """Make this node Primary."""
-    run(["drbdadm", "primary", RESOURCE])
+    """Make this node Primary; DRBD asks its fence-peer handler where the peer is not there."""
+    run(["drbdadm", "primary", RESOURCE], timeout_s=ASKING_S)
 
 
 def demote(run: Run) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Optional
 
 from firstboot.commands import Run
+from firstboot.node import Identity
 from firstboot.render import cib
 from firstboot.render.systemd import CLUSTER
 
@@ -158,6 +159,12 @@ def keep_unpromoted(run: Run, node: str) -> None:
 def let_promote(run: Run, node: str) -> None:
     """Take keep_unpromoted() back; there need be none."""
     change(run, "crm_resource", "--clear", *_PROMOTION, "--node", node)
+
+
+def call_newest(run: Run, identity: Identity) -> None:
+    """Let nobody but this node be promoted until the peer has its data; may be done again."""
+    place = ("--modify", "--allow-create", "--scope", "constraints", "--xml-text")
+    change(run, "cibadmin", *place, cib.newest(identity))
 
 
 def fence(run: Run, node: str, timeout_s: int) -> None:

@@ -24,7 +24,10 @@ def archive(sources: Mapping[str, bytes]) -> bytes:
 
 
 def bare(source: bytes) -> bytes:
-    """`source` without docstrings, comments, wide indentation; every line keeps its number."""
+    """`source` without docstrings, comments, wide indentation, and what a function returns.
+
+    Every line keeps its number.
+    """
     text = source.decode()
     lines = text.split("\n")
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
@@ -32,6 +35,11 @@ def bare(source: bytes) -> bytes:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
     for node in ast.walk(ast.parse(source)):
+        returns = getattr(node, "returns", None)
+        if returns is not None and returns.lineno == returns.end_lineno:
+            line = lines[returns.lineno - 1].encode()
+            head, tail = line[: returns.col_offset], line[returns.end_col_offset :]
+            lines[returns.lineno - 1] = (head[: head.rindex(b" ->")] + tail).decode()
         if isinstance(node, _DOCUMENTED) and ast.get_docstring(node, clean=False) is not None:
             first = node.body[0]
             for number in range(first.lineno, (first.end_lineno or first.lineno) + 1):

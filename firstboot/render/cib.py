@@ -66,6 +66,22 @@ def text(pair: Pair) -> str:
     return ET.tostring(cib, encoding="unicode") + "\n"
 
 
+def newest(identity: Identity) -> str:
+    """Constraints by which only this node may be promoted until the other has caught up.
+
+    It is the one of drbd-utils' handler (crm-fence-peer.sh, crm-fence-peer.9.sh 9.22), which takes
+    it for proof where it stands already, and which crm-unfence-peer.sh takes away by its id.
+    """
+    pair, prefix = identity.pair, f"drbd-fence-by-handler-{RESOURCE}"
+    number = f"-{pair.nodes.index(identity.me)}" if pair.has("drbd9") else ""
+    return (
+        f'<constraints><rsc_location rsc="{DRBD_CLONE}" id="{prefix}-{DRBD_CLONE}">'
+        f'<rule role="Master" score="-INFINITY" id="{prefix}-rule-{DRBD_CLONE}">'
+        f'<expression attribute="#uname" operation="ne" value="{identity.node}"'
+        f' id="{prefix}-expr{number}-{DRBD_CLONE}"/></rule></rsc_location></constraints>'
+    )
+
+
 def _properties(pair: Pair) -> ET.Element:
     properties = {
         "stonith-enabled": "true",

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from firstboot.configfile import ConfigFile, placeholder
 from firstboot.node import RESOURCE, Identity, Node, Pair, partition_uuid
+from firstboot.render.cib import DRBD_CLONE
 
 FOLDER = PurePosixPath("/etc/drbd.d")
 DEVICE = "/dev/drbd0"
@@ -89,19 +90,27 @@ def rates(pair: Pair) -> list[str]:
 
 
 def _handlers(pair: Pair) -> list[str]:
-    """LINBIT's handlers, told to outlast a fencing: timeout >= dead time, dc-timeout > timeout."""
+    """LINBIT's handlers, told to outlast a fencing: timeout >= dead time, dc-timeout > timeout.
+
+    A half that is not in use when DRBD finds a split brain is not promoted until a human chose:
+    each calls the other outdated, so pacemaker would mount both, under one dlm (seen 2026-11-27).
+    DRBD refuses a promotion while its handler runs.
+    """
     cluster = pair.cluster
     dead_s = cluster.token_ms * 22 // 10000  # token and consensus, 1.2 tokens (corosync.conf(5))
     timeout = max(90, dead_s + 60 * cluster.timeout_factor)
     arguments = f"--timeout {timeout} --dc-timeout {timeout + 10} --suicide-on-failure-if-primary"
+    ban = f"crm_resource --ban --promoted --resource {DRBD_CLONE} --node $(uname -n)"
     if pair.has("drbd9"):
         return [
             f'fence-peer "/usr/lib/drbd/crm-fence-peer.9.sh {arguments}";',
             'unfence-peer "/usr/lib/drbd/crm-unfence-peer.9.sh";',
+            f'split-brain "drbdadm role {RESOURCE} | grep ^Secondary && {ban}";',
         ]
     return [
         f'fence-peer "/usr/lib/drbd/crm-fence-peer.sh {arguments}";',
         'after-resync-target "/usr/lib/drbd/crm-unfence-peer.sh";',
+        f'split-brain "grep ro:Secondary /proc/drbd && {ban}";',
     ]
 
 

@@ -64,7 +64,7 @@ def planned(context: Context, part: table.Part) -> "list[str]":
             "drbdadm disconnect, secondary, connect --discard-my-data; then the resync is awaited",
         ]
     if part is table.Part.KEEP:
-        return ["drbdadm connect; then the resync is awaited"]
+        return ["pacemaker promotes here; drbdadm connect; then the resync is awaited"]
     return ["nothing but to wait for the resync" if part is table.Part.WAIT else "nothing"]
 
 
@@ -117,11 +117,10 @@ def _give_way(context: Context) -> None:
 def _keep(context: Context) -> None:
     """Connect; a human who had typed here before that this half goes has thought better of it."""
     status = _status(context)
-    if look.record(context.root):
-        if status is not None and not status.stands_alone:
-            drbd.disconnect(context.run)
-        _finish(context)
-        status = _status(context)
+    if look.record(context.root) and status is not None and not status.stands_alone:
+        drbd.disconnect(context.run)
+    _finish(context)
+    status = _status(context)
     if status is not None and status.stands_alone:
         drbd.connect(context.run)
 
@@ -163,12 +162,10 @@ def _until_in_sync(context: Context, sleep: Callable[[float], None]) -> None:
 
 
 def _finish(context: Context) -> None:
-    """pacemaker may promote here again; what was typed is done."""
-    if not look.record(context.root):
-        return
+    """pacemaker may promote here again, where DRBD's handler forbade it, too; it is done."""
     if pacemaker.status(context.run) is not None:
         pacemaker.let_promote(context.run, context.identity.node)
-    (context.root / look.RECORD).unlink()
+    (context.root / look.RECORD).unlink(missing_ok=True)
     files.sync_folder(context.root / STATE)
 
 

@@ -94,9 +94,9 @@ def _promoted(identity: Identity, root: Path, run: Run, accept_loss: bool) -> li
     status = drbd.status(run, root, drbd9=identity.pair.has("drbd9"))
     disk = "not there" if status is None else status.disk
     if disk == drbd.CONSISTENT and accept_loss:
-        drbd.call_newest(
-            run
-        )  # ocf:linbit:drbd offers itself at its next look (adjust_master_score)
+        pacemaker.call_newest(run, identity)  # or the handler calls no Consistent data the newest
+        drbd.promote(run)
+        drbd.demote(run)  # ocf:linbit:drbd offers itself at its next look (adjust_master_score)
     elif disk not in (drbd.CONSISTENT, drbd.UP_TO_DATE):
         raise Refused(
             f"this node's data is {disk}: {identity.peer.name} has newer, which would be lost",

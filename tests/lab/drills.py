@@ -40,6 +40,7 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "raid-degraded": operations.raid_degraded,
     "pull-uplink": operations.pull_uplink,
     "start-alone": operations.start_alone,
+    "start-alone-cold": splitbrain.start_alone_cold,
     "update": renewing.update,
     "split-brain": splitbrain.split_brain,
     "counting-guest": guests.counting_guest,

@@ -1,25 +1,44 @@
-"""Both nodes go on alone, one after the other, because a human swears each time that one is off."""
+"""A node goes on alone after both lost their power: the other stays off, as sworn, or does not."""
 
 from __future__ import annotations
 
 import contextlib
 import subprocess
+import time
 from functools import partial
 
+from tests.lab import audits
 from tests.lab.drilling import RECORDS_S, Drilling, require
 from tests.lab.production import BACK_S
 from tests.lab.writer import Writer
 from tests.uml.pair import Server
 
-ALONE_RECORDS, SEEN_S, RESOLVED_S = 200, 900.0, 900.0
+ALONE_RECORDS, SEEN_S, RESOLVED_S, STAYS_S = 200, 900.0, 900.0, 120.0
 START = "systemd-run --quiet --unit=alone --collect /usr/local/sbin/ksnode start-alone"
+
+
+def start_alone_cold(drill: Drilling) -> None:
+    """Both nodes lose their power, one its BMC as well. The other is started alone by a human's
+    word, and writes. With its power the node joins, takes what it lacks, and nothing acknowledged
+    is missing on either.
+    """
+    victim, survivor = drill.choose()
+    drill.write()
+    drill.stop()
+    drill.pair.bmcs[drill.pair.servers.index(victim)].close()
+    for server in drill.pair.servers:
+        server.outlet.switch_off()
+    drill.writers.append(write_alone(drill, survivor, victim))
+    give_power(drill, victim)
+    drill.finish()
 
 
 def split_brain(drill: Drilling) -> None:
     """Both nodes lose their power and their BMCs. Each is started alone while the other is off, as
     a human swears, and writes. With power again neither half is overwritten by the other, and
-    `ksnode why` names the split brain. What it says is typed: one half is given up. Of the kept
-    half, and of what was written before, nothing acknowledged is missing on either node.
+    `ksnode why` names the split brain. Never are both mounted. What it says is typed: one half is
+    given up. Of the kept half, and of what was written before, nothing acknowledged is missing on
+    either node.
     """
     loser, winner = drill.choose()
     drill.write()
@@ -28,21 +47,31 @@ def split_brain(drill: Drilling) -> None:
         server.outlet.switch_off()
         bmc.close()
     given_up = write_alone(drill, loser, winner)
+    loser.outlet.switch_off()
     drill.writers.append(write_alone(drill, winner, loser))
-    for number, server in enumerate(drill.pair.servers):
-        drill.pair.bmcs[number] = drill.pair.a_bmc(server)
-        server.outlet.switch_on()
+    winner.outlet.switch_off()
+    give_power(drill, *drill.pair.servers)
     drill.wait("ksnode why names it", lambda: named(drill, loser, winner), SEEN_S)
+    stays_apart(drill)
     gone = given_up.loss(drill.pair.on, loser)
     resolve(drill, loser, winner)
+    for server in drill.pair.servers:
+        drill.pair.on(server, f"date +%s >{audits.HEARD}")
     drill.finish()
     drill.figures["records given up"] = given_up.loss(drill.pair.on, loser).missing
     require(gone.missing == 0, f"{gone} of {loser.name}'s half before anybody gave it up")
     require(drill.figures["records given up"] == given_up.acknowledged, "the wrong half was kept")
 
 
+def give_power(drill: Drilling, *servers: Server) -> None:
+    """To these and their BMCs."""
+    for server in servers:
+        drill.pair.bmcs[drill.pair.servers.index(server)] = drill.pair.a_bmc(server)
+        server.outlet.switch_on()
+
+
 def write_alone(drill: Drilling, server: Server, other: Server) -> Writer:
-    """Start it alone, have it write, and cut its power."""
+    """Start it alone, and have it write; the writer has ended."""
     server.outlet.switch_on()
     server.outlet.machine.wait_console("ksnode start-alone", BACK_S)
     drill.pair.on(server, f"{START} {other.name} --accept-loss")
@@ -53,26 +82,32 @@ def write_alone(drill: Drilling, server: Server, other: Server) -> Writer:
     writer = Writer(drill.pair, server, f"half-{server.name}")
     try:
         writer.wait(ALONE_RECORDS, RECORDS_S)
-        server.outlet.switch_off()
     finally:
         writer.stop()
     return writer
 
 
 def named(drill: Drilling, *servers: Server) -> bool:
-    """Whether a node tells of it; one that still boots does not answer."""
-    for server in servers:
-        with contextlib.suppress(subprocess.SubprocessError):
-            if "split brain" in drill.pair.on(server, "ksnode why || :"):
-                return True
+    """Whether both tell of it; one that still boots does not answer."""
+    with contextlib.suppress(subprocess.SubprocessError):
+        return all("split brain" in drill.pair.on(s, "ksnode why || :") for s in servers)
     return False
 
 
+def stays_apart(drill: Drilling) -> None:
+    """For a while nobody mounts the second half."""
+    end = time.monotonic() + STAYS_S
+    while time.monotonic() < end:
+        require(audits.mounted(drill.pair), "both halves are mounted")
+        time.sleep(2)
+
+
 def resolve(drill: Drilling, loser: Server, winner: Server) -> None:
-    """As docs/disaster.md has it."""
-    ban = "crm_resource --ban --promoted --resource ks-drbd-clone --node"
-    drill.pair.on(loser, f"{ban} {loser.name}; crm_resource --wait", timeout=RESOLVED_S)
+    """As docs/disaster.md has it; a half that was mounted before the two met is in use."""
     drill.tell(winner.name, drill.pair.on(winner, "ksnode resolve", timeout=RECORDS_S * 2))
+    if loser.name not in " ".join(audits.mounted(drill.pair)):
+        ban = f"crm_resource --ban --promoted --resource ks-drbd-clone --node {loser.name}"
+        drill.pair.on(loser, f"{ban}; crm_resource --wait", timeout=RESOLVED_S)
     typed = f"ksnode resolve --discard {loser.name} --cluster {drill.pair.plan.name}"
     drill.pair.on(loser, f"systemd-run --quiet --unit=resolve /usr/local/sbin/{typed}")
     told = partial(drill.pair.on, loser, "journalctl --no-pager -o cat -u resolve")
