@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Optional
 
 from firstboot.commands import Run
-from firstboot.node import Identity
 from firstboot.render import cib
 from firstboot.render.systemd import CLUSTER
 
@@ -17,7 +16,6 @@ MISSING = "is missing from the CIB"
 ASKING = "ks-poweroff"  # a node attribute that goes with the node's cluster
 NOT_CONNECTED = 102  # crm_mon and cibadmin: no cluster runs here (CRM_EX_DISCONNECT)
 CHANGE_TIMEOUT_S = 60.0
-_PROMOTION = ("--resource", cib.DRBD_CLONE)
 
 
 @dataclass(frozen=True)
@@ -28,7 +26,8 @@ class Cluster:
     node, role), a clone's instances under its primitive's name; `watched` are (resource, node)
     whose last recurring monitor was good; `stopped` are the clones that are told to be so
     (target-role); `standby` are nodes that give up their resources, `asking` those on which a
-    human wants both off; `failures` are for people.
+    human wants both off; `bans` are (node, constraint) where DRBD may not be promoted; `failures`
+    are for people.
     """
 
     quorate: bool
@@ -41,6 +40,7 @@ class Cluster:
     standby: frozenset[str] = frozenset()
     asking: frozenset[str] = frozenset()
     unhealthy: frozenset[str] = frozenset()
+    bans: tuple[tuple[str, str], ...] = ()
 
     def runs(self, resource: str, node: str, role: str = "Started") -> bool:
         """Whether the resource is there in that role."""
@@ -63,6 +63,11 @@ def parse(text: str) -> Cluster:
     """`crm_mon --output-as=xml` of pacemaker 2.1. Raises ValueError on anything else."""
     root = _xml(text)
     manager = root.find("summary/current_dc")
+    bans = tuple(
+        (ban.get("node", ""), ban.get("id", ""))
+        for ban in root.iterfind("bans/ban")
+        if ban.get("resource") == cib.DRBD_CLONE
+    )
     return Cluster(
         quorate=manager is not None and manager.get("with_quorum") == "true",
         online=frozenset(
@@ -83,7 +88,11 @@ def parse(text: str) -> Cluster:
             for clone in root.iter("clone")
             if clone.get("target_role") == "Stopped"
         ),
-        failures=tuple(_failure(failure) for failure in root.iterfind("failures/failure")),
+        failures=(
+            *map(_failure, root.iterfind("failures/failure")),
+            *(f"{cib.DRBD} may not be promoted on {node} ({ban})" for node, ban in bans),
+        ),
+        bans=bans,
         standby=_nodes(root, "standby", "true"),
         asking=frozenset(
             node.get("name", "")
@@ -149,22 +158,6 @@ def clean_up(run: Run, resource: str) -> None:
 def wait_for_nobody(run: Run) -> None:
     """Let this node be a cluster of its own until it stops, as `pcs quorum unblock` does."""
     change(run, "corosync-cmapctl", "-s", "quorum.cancel_wait_for_all", "u8", "1")
-
-
-def keep_unpromoted(run: Run, node: str) -> None:
-    """Have DRBD demoted, and not promoted, on a node, until let_promote(): crm_resource(8)."""
-    change(run, "crm_resource", "--ban", "--promoted", *_PROMOTION, "--node", node)
-
-
-def let_promote(run: Run, node: str) -> None:
-    """Take keep_unpromoted() back; there need be none."""
-    change(run, "crm_resource", "--clear", *_PROMOTION, "--node", node)
-
-
-def call_newest(run: Run, identity: Identity) -> None:
-    """Let nobody but this node be promoted until the peer has its data; may be done again."""
-    place = ("--modify", "--allow-create", "--scope", "constraints", "--xml-text")
-    change(run, "cibadmin", *place, cib.newest(identity))
 
 
 def fence(run: Run, node: str, timeout_s: int) -> None:

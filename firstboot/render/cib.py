@@ -21,6 +21,7 @@ FEATURE_SET, SCHEMA = "3.10.0", "pacemaker-3.7"
 DRBD, DLM, MOUNT = "ks-drbd", "ks-dlm", "ks-vmdata"
 DRBD_CLONE, DLM_CLONE, MOUNT_CLONE = f"{DRBD}-clone", f"{DLM}-clone", f"{MOUNT}-clone"
 CLONES = {DRBD_CLONE: DRBD, DLM_CLONE: DLM, MOUNT_CLONE: MOUNT}  # and what each is a clone of
+FENCED = f"drbd-fence-by-handler-{RESOURCE}"  # how the id of what DRBD's handler adds begins
 DEVICE = "/dev/drbd0"
 MOUNT_OPTIONS = ("noatime", "nodiratime")
 RETRY_S = 600
@@ -67,18 +68,18 @@ def text(pair: Pair) -> str:
 
 
 def newest(identity: Identity) -> str:
-    """Constraints by which only this node may be promoted until the other has caught up.
+    """The constraint by which only this node may be promoted until the other has caught up.
 
     It is the one of drbd-utils' handler (crm-fence-peer.sh, crm-fence-peer.9.sh 9.22), which takes
     it for proof where it stands already, and which crm-unfence-peer.sh takes away by its id.
     """
-    pair, prefix = identity.pair, f"drbd-fence-by-handler-{RESOURCE}"
+    pair = identity.pair
     number = f"-{pair.nodes.index(identity.me)}" if pair.has("drbd9") else ""
     return (
-        f'<constraints><rsc_location rsc="{DRBD_CLONE}" id="{prefix}-{DRBD_CLONE}">'
-        f'<rule role="Master" score="-INFINITY" id="{prefix}-rule-{DRBD_CLONE}">'
+        f'<rsc_location rsc="{DRBD_CLONE}" id="{FENCED}-{DRBD_CLONE}">'
+        f'<rule role="Master" score="-INFINITY" id="{FENCED}-rule-{DRBD_CLONE}">'
         f'<expression attribute="#uname" operation="ne" value="{identity.node}"'
-        f' id="{prefix}-expr{number}-{DRBD_CLONE}"/></rule></rsc_location></constraints>'
+        f' id="{FENCED}-expr{number}-{DRBD_CLONE}"/></rule></rsc_location>'
     )
 
 

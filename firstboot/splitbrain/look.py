@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Optional
 
-from firstboot import data, drbd, gfs2, latches, mount, virsh
+from firstboot import data, drbd, gfs2, latches, mount, pacemaker, promotion, virsh
 from firstboot.commands import NOT_FOUND, CommandError, Run
 from firstboot.journal import STATE
 from firstboot.node import Identity
@@ -78,7 +78,8 @@ def reasons(identity: Identity, root: Path, run: Run) -> "list[dict[str, str]]":
     except (CommandError, OSError):
         return []  # what is wrong with DRBD its step tells
     at = parted(run) if status is not None and not status.connected else ""
-    return telling.reasons(identity, status, at, record(root))
+    bans = promotion.barred(pacemaker.status(run), identity.node)
+    return telling.reasons(identity, status, at, record(root), bans)
 
 
 def record(root: Path) -> "dict[str, Any]":

@@ -1,8 +1,9 @@
 """Both halves side by side, for people and as JSON, and what may be typed. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
+from firstboot import promotion
 from firstboot.drbd import Status
 from firstboot.journal import SCHEMA
 from firstboot.node import Identity
@@ -105,9 +106,16 @@ def _choice(losing: Half, keeping: Half, cluster: str) -> "dict[str, Any]":
 
 
 def reasons(
-    identity: Identity, status: Optional[Status], parted: str, begun: "Mapping[str, Any]"
+    identity: Identity,
+    status: Optional[Status],
+    parted: str,
+    begun: "Mapping[str, Any]",
+    bans: "Sequence[str]" = (),
 ) -> "list[dict[str, str]]":
-    """For `ksnode why`: `begun` is what was typed here and is not done, `parted` as in a Half."""
+    """For `ksnode why`: `begun` is what was typed here and is not done, `parted` as in a Half.
+
+    `bans` keep DRBD unpromoted here; while a resync runs that is as it should be.
+    """
     peer, found = identity.peer.name, []
     if status is not None and (status.stands_alone or parted):
         what = "both nodes were written to apart" if parted else "what it found: dmesg | grep drbd"
@@ -119,6 +127,10 @@ def reasons(
         again = f"once more: {command(loser, identity.pair.name)}"
         seen = f"the changes of {loser} were to go, and that has not ended"
         found.append(_reason("not resolved", str(begun.get("at", NOT_KNOWN)), seen, again))
+    if bans and not found and status is not None and (status.in_sync or not status.connected):
+        seen = f"pacemaker may not promote DRBD here, by {' and '.join(bans)} ({status})"
+        clear = promotion.way_out(identity.node) if status.in_sync else "ksnode resolve"
+        found.append(_reason("barred", NOT_KNOWN, seen, clear))
     return found
 
 

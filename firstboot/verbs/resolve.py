@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Callable, Optional
 
-from firstboot import data, drbd, files, pacemaker
+from firstboot import data, drbd, files, pacemaker, promotion
 from firstboot.engine import Refused
 from firstboot.journal import STATE, now
 from firstboot.node import Identity
@@ -101,7 +101,7 @@ def _give_way(context: Context) -> None:
     identity, run = context.identity, context.run
     _record(context)
     if pacemaker.status(run) is not None:
-        pacemaker.keep_unpromoted(run, identity.node)
+        promotion.keep_unpromoted(run, identity.node)
     status = _status(context)
     if status is not None and not status.stands_alone:
         drbd.disconnect(run)
@@ -119,7 +119,9 @@ def _keep(context: Context) -> None:
     status = _status(context)
     if look.record(context.root) and status is not None and not status.stands_alone:
         drbd.disconnect(context.run)
-    _finish(context)
+    if pacemaker.status(context.run) is not None:
+        promotion.call_newest(context.run, context.identity)
+    _forget(context)
     status = _status(context)
     if status is not None and status.stands_alone:
         drbd.connect(context.run)
@@ -162,9 +164,13 @@ def _until_in_sync(context: Context, sleep: Callable[[float], None]) -> None:
 
 
 def _finish(context: Context) -> None:
-    """pacemaker may promote here again, where DRBD's handler forbade it, too; it is done."""
+    """pacemaker may promote here again; what was typed is done."""
     if pacemaker.status(context.run) is not None:
-        pacemaker.let_promote(context.run, context.identity.node)
+        promotion.let_promote(context.run, context.identity.node)
+    _forget(context)
+
+
+def _forget(context: Context) -> None:
     (context.root / look.RECORD).unlink(missing_ok=True)
     files.sync_folder(context.root / STATE)
 

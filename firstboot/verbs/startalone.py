@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from firstboot import drbd, latches, mount, pacemaker
+from firstboot import drbd, latches, mount, pacemaker, promotion
 from firstboot.commands import Run, run
 from firstboot.engine import Refused
 from firstboot.node import Identity
@@ -93,13 +93,16 @@ def _promoted(identity: Identity, root: Path, run: Run, accept_loss: bool) -> li
         return [f"{cib.DRBD} is not started", *(state.failures if state else ())]
     status = drbd.status(run, root, drbd9=identity.pair.has("drbd9"))
     disk = "not there" if status is None else status.disk
-    if disk == drbd.CONSISTENT and accept_loss:
-        pacemaker.call_newest(run, identity)  # or the handler calls no Consistent data the newest
-        drbd.promote(run)
-        drbd.demote(run)  # ocf:linbit:drbd offers itself at its next look (adjust_master_score)
-    elif disk not in (drbd.CONSISTENT, drbd.UP_TO_DATE):
+    bans = promotion.barred(state, identity.node)
+    whole = disk == drbd.UP_TO_DATE or (disk == drbd.CONSISTENT and not promotion.known_older(bans))
+    if not whole:
         raise Refused(
             f"this node's data is {disk}: {identity.peer.name} has newer, which would be lost",
             f"start {identity.peer.name}, or bring its disk here",
         )
+    if accept_loss and (bans or disk == drbd.CONSISTENT):
+        promotion.call_newest(run, identity)
+        if disk == drbd.CONSISTENT:
+            drbd.promote(run)  # now its handler finds that constraint, and calls the data newest
+            drbd.demote(run)  # ocf:linbit:drbd offers it at its next look (adjust_master_score)
     return [f"{cib.DRBD} is not promoted; its disk is {disk}", *state.failures]

@@ -199,7 +199,7 @@ def test_what_makes_data_stands_in_one_function(word: str, also: str, places: "l
 
 def test_data_is_called_newest_by_a_humans_word_alone() -> None:
     callers = [path.name for path in AGENT if "call_newest(" in path.read_text()]
-    assert callers == ["pacemaker.py", "startalone.py"]
+    assert callers == ["promotion.py", "resolve.py", "startalone.py"]
 
 
 def test_only_the_table_makes_permits() -> None:

@@ -16,6 +16,7 @@ from firstboot.node import to_json
 from firstboot.render import corosync
 from firstboot.verification import oddities, state
 from tests.firstboot.conftest import ScriptedRun, an_identity
+from tests.firstboot.test_pacemaker import recorded
 from tests.firstboot.test_render_cluster import ROOTLESS, on_a_network
 from tests.firstboot.test_steps import lay
 
@@ -181,6 +182,7 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "totem.crypto_hash (str) = sha256\n",
         "drbdsetup": (RECORDED / "assumed-drbdsetup-show-9.json").read_text(),
         "ausearch": "",
+        "crm_mon": recorded("mounted"),
     }
 
     def run(argv: Sequence[str], **_: object) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from firstboot import pacemaker
+from firstboot import pacemaker, promotion
 from firstboot.render import cib, drbd
 from tests.firstboot.clusterlab import UP_TO_DATE, online, simulate
 from tests.firstboot.conftest import ONE_PYTHON, a_pair, an_identity
@@ -64,19 +64,27 @@ def test_the_handler_takes_what_a_humans_word_placed(
 ) -> None:
     identity = an_identity("justinian", platform)
     assert ask(SCRIPTS[platform], up, tmp_path, platform) != FENCED
+    promotion.call_newest(up, an_identity("julius", platform))
+    promotion.keep_unpromoted(up, "justinian")
     for _ in range(2):
-        pacemaker.call_newest(up, identity)
-    assert up.file.read_text().count("drbd-fence-by-handler-vmdata-ks-drbd-clone") == 1
+        promotion.call_newest(up, identity)
+    assert up.file.read_text().count("<expression") == 1
     assert ask(SCRIPTS[platform], up, tmp_path, platform) == FENCED
 
 
 @pytest.mark.parametrize("platform", SCRIPTS)
 def test_only_that_node_is_promoted_meanwhile(up: OnFile, tmp_path: Path, platform: str) -> None:
-    pacemaker.call_newest(up, an_identity("justinian", platform))
+    promotion.call_newest(up, an_identity("justinian", platform))
     actions, _ = simulate(up.file.read_text(), tmp_path)
     promoted = [action for action in changes(actions) if "promote" in action]
     assert promoted == ["ks-drbd promote on justinian"]
     assert pacemaker.drift(cib.text(a_pair()), up.file.read_text()) == []
+    state = pacemaker.status(up)
+    assert promotion.barred(state, "justinian") == []
+    bans = promotion.barred(state, "julius")
+    assert promotion.known_older(bans)
+    promotion.let_promote(up, "julius")
+    assert promotion.barred(pacemaker.status(up), "julius") == []
 
 
 @pytest.mark.parametrize("role", ["Secondary", "Primary"])
@@ -101,6 +109,6 @@ def test_a_half_that_is_not_in_use_is_not_promoted_in_a_split_brain(
         assert promoted == both
     else:
         assert (done.returncode, promoted) == (0, {"ks-drbd promote on justinian"}), done.stderr
-    pacemaker.let_promote(up, "julius")
+    promotion.let_promote(up, "julius")
     actions, _ = simulate(up.file.read_text(), tmp_path)
     assert both <= set(changes(actions)), "a human chose"

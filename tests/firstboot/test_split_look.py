@@ -17,6 +17,7 @@ from firstboot.splitbrain.table import Relation, objection, relation, resync_kib
 from firstboot.steps import Context
 from tests.firstboot.conftest import ScriptedRun, Told, an_identity
 from tests.firstboot.test_cluster_steps import MOUNTED
+from tests.firstboot.test_pacemaker import LOOK, recorded
 from tests.firstboot.test_splitbrain import half
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -169,10 +170,11 @@ def test_only_a_complete_node_names_it(root: Path) -> None:
     run, identity = ScriptedRun(), an_identity(platform="debian12-lab")
     assert look.reasons(identity, root, run) == []
     latches.set_once(root, latches.COMPLETE, "")
-    run.expect("dmesg --time-format iso", "", 127)
+    run.expect("dmesg --time-format iso", "", 127).expect(LOOK, "", 102)
     (reason,) = look.reasons(identity, root, run)
     assert (reason["event"], reason["next"]) == ("stands alone", "ksnode resolve")
     lay_drbd(root, "Connected ro:Secondary/Primary ds:UpToDate/UpToDate C r-----")
+    run.expect(LOOK, recorded("mounted"))
     assert look.reasons(identity, root, run) == []
     run.assert_finished()
 

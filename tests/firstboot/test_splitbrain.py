@@ -280,3 +280,18 @@ def test_why_names_it() -> None:
     (left,) = telling.reasons(identity, None, "", begun)
     assert left["next"] == "once more: ksnode resolve --discard julius --cluster 00014"
     assert left["since"] == "2026-01-02T03:04:06Z"
+
+
+def test_what_holds_a_node_back_is_named_with_the_way_on() -> None:
+    """A split brain that this boot has not seen, and one that somebody resolved by other means."""
+    identity, bans = an_identity(), ["cli-ban-ks-drbd-clone-on-justinian"]
+    waiting = Status(False, "WFConnection", "Secondary", "Unknown", "UpToDate", "Outdated")
+    (reason,) = telling.reasons(identity, waiting, "", {}, bans)
+    assert (reason["event"], reason["next"]) == ("barred", "ksnode resolve")
+    assert "may not promote DRBD here, by cli-ban-ks-drbd-clone-on-justinian" in reason["seen"]
+    same = Status(True, "Connected", "Secondary", "Primary", "UpToDate", "UpToDate")
+    (reason,) = telling.reasons(identity, same, "", {}, bans)
+    clear = "crm_resource --clear --resource ks-drbd-clone --node justinian; cibadmin --delete-all"
+    assert reason["next"].startswith(clear)
+    syncing = Status(True, "SyncTarget", "Secondary", "Primary", "Inconsistent", "UpToDate")
+    assert telling.reasons(identity, syncing, "", {}, bans) == []

@@ -11,7 +11,7 @@ from typing import Optional
 
 import pytest
 
-from firstboot import pacemaker
+from firstboot import pacemaker, promotion
 from firstboot.commands import Result
 from firstboot.render import cib
 from firstboot.splitbrain.table import objection
@@ -59,13 +59,13 @@ def changes(actions: "list[str]") -> "list[str]":
 
 def test_it_is_unmounted_and_demoted_and_goes_on_running(up: OnFile, tmp_path: Path) -> None:
     for _ in range(2):
-        pacemaker.keep_unpromoted(up, "julius")
+        promotion.keep_unpromoted(up, "julius")
     actions, after = simulate(up.file.read_text(), tmp_path)
     assert changes(actions) == ["ks-vmdata stop on julius", "ks-drbd demote on julius"]
     up.file.write_text(after)
     assert changes(simulate(after, tmp_path)[0]) == [], "it rests then"
     for _ in range(2):
-        pacemaker.let_promote(up, "julius")
+        promotion.let_promote(up, "julius")
     actions, _ = simulate(up.file.read_text(), tmp_path)
     assert changes(actions) == ["ks-drbd promote on julius", "ks-vmdata start on julius"]
     assert pacemaker.drift(cib.text(a_pair()), up.file.read_text()) == []
@@ -77,7 +77,7 @@ def test_what_the_refusal_names_is_what_is_done(up: OnFile) -> None:
     assert refusal
     up(refusal.way_out.partition(";")[0].split())
     typed = up.file.read_text().count("cli-ban")
-    pacemaker.keep_unpromoted(up, "julius")
+    promotion.keep_unpromoted(up, "julius")
     assert up.file.read_text().count("cli-ban") == typed > 0
-    pacemaker.let_promote(up, "julius")
+    promotion.let_promote(up, "julius")
     assert "cli-ban" not in up.file.read_text()

@@ -10,7 +10,7 @@ from functools import partial
 from tests.lab import audits
 from tests.lab.drilling import RECORDS_S, Drilling, require
 from tests.lab.production import BACK_S
-from tests.lab.writer import Writer
+from tests.lab.writer import Loss, Writer
 from tests.uml.pair import Server
 
 ALONE_RECORDS, SEEN_S, RESOLVED_S, STAYS_S = 200, 900.0, 900.0, 120.0
@@ -53,7 +53,7 @@ def split_brain(drill: Drilling) -> None:
     give_power(drill, *drill.pair.servers)
     drill.wait("ksnode why names it", lambda: named(drill, loser, winner), SEEN_S)
     stays_apart(drill)
-    gone = given_up.loss(drill.pair.on, loser)
+    gone = look_at(drill, loser, winner, given_up)
     resolve(drill, loser, winner)
     for server in drill.pair.servers:
         drill.pair.on(server, f"date +%s >{audits.HEARD}")
@@ -102,12 +102,32 @@ def stays_apart(drill: Drilling) -> None:
         time.sleep(2)
 
 
+def look_at(drill: Drilling, server: Server, other: Server, writer: Writer) -> Loss:
+    """What of the writer's is not in that half, which is mounted for it as docs/disaster.md has it."""
+    promotion = "crm_resource --{} --resource ks-drbd-clone --node {}"
+    rule = '<rsc_location rsc="ks-drbd-clone" id="drbd-fence-by-handler-vmdata-ks-drbd-clone"/>'
+
+    def unmount(node: Server) -> None:
+        drill.pair.on(node, promotion.format("ban --promoted", node.name))
+        drill.wait("it is unmounted", lambda: not is_mounted(drill, node), RESOLVED_S)
+
+    unmount(other)
+    drill.pair.on(server, promotion.format("clear", server.name))
+    drill.pair.on(server, f"cibadmin --delete --xml-text '{rule}'")
+    drill.wait("its half is mounted", lambda: is_mounted(drill, server), RESOLVED_S)
+    loss = writer.loss(drill.pair.on, server)
+    unmount(server)
+    return loss
+
+
+def is_mounted(drill: Drilling, server: Server) -> bool:
+    """Whether GFS2 is mounted there."""
+    return not any(line.startswith(server.name) for line in audits.mounted(drill.pair))
+
+
 def resolve(drill: Drilling, loser: Server, winner: Server) -> None:
-    """As docs/disaster.md has it; a half that was mounted before the two met is in use."""
+    """As docs/disaster.md has it; neither half is in use."""
     drill.tell(winner.name, drill.pair.on(winner, "ksnode resolve", timeout=RECORDS_S * 2))
-    if loser.name not in " ".join(audits.mounted(drill.pair)):
-        ban = f"crm_resource --ban --promoted --resource ks-drbd-clone --node {loser.name}"
-        drill.pair.on(loser, f"{ban}; crm_resource --wait", timeout=RESOLVED_S)
     typed = f"ksnode resolve --discard {loser.name} --cluster {drill.pair.plan.name}"
     drill.pair.on(loser, f"systemd-run --quiet --unit=resolve /usr/local/sbin/{typed}")
     told = partial(drill.pair.on, loser, "journalctl --no-pager -o cat -u resolve")
