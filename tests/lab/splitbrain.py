@@ -103,7 +103,7 @@ def stays_apart(drill: Drilling) -> None:
 
 
 def look_at(drill: Drilling, server: Server, other: Server, writer: Writer) -> Loss:
-    """What of the writer's is not in that half, which is mounted for it as docs/disaster.md has it."""
+    """What of the writer's that half lacks; it is mounted for that as docs/disaster.md has it."""
     promotion = "crm_resource --{} --resource ks-drbd-clone --node {}"
     rule = '<rsc_location rsc="ks-drbd-clone" id="drbd-fence-by-handler-vmdata-ks-drbd-clone"/>'
 
