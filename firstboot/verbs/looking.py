@@ -44,6 +44,7 @@ def why(identity: Identity, root: Path, arguments: argparse.Namespace) -> int:
     said = _read(root)
     if said is None:
         return _nothing_said()
+    logging.getLogger("firstboot.commands").setLevel(logging.WARNING)
     found = split.reasons(identity, root, run)  # first, for it is why others are not well
     found += [_reason(name, step) for name, step in said["steps"].items() if _is_bad(step)]
     found += [_reason("verification", step) for step in _odd(identity, root)]

@@ -1,5 +1,6 @@
 """What is in effect, as the programs and the kernel tell it, and what of it is a warning."""
 
+import logging
 import os
 import subprocess
 from collections.abc import Sequence
@@ -185,7 +186,11 @@ def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "crm_mon": recorded("mounted"),
     }
 
+    quiet = logging.getLogger("firstboot.commands")
+    monkeypatch.setattr(quiet, "level", logging.NOTSET)
+
     def run(argv: Sequence[str], **_: object) -> Result:
+        assert quiet.level == logging.WARNING, "or the command is printed"
         return Result(tuple(argv), 0, answers[argv[0]], "")
 
     monkeypatch.setattr("firstboot.verbs.looking.run", run)
