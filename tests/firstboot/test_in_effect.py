@@ -217,6 +217,11 @@ def test_a_cable_pulled_from_a_finished_pair_is_told(
     assert "seen: no link on the crossover port eth2\n  next: the cable" in told
 
 
+@pytest.mark.parametrize("verb", ["why", "check"])
+def test_what_looks_prints_no_commands(node: Path, verb: str) -> None:
+    assert main(["--root", str(node), verb]) == 0
+
+
 def test_a_program_that_cannot_tell_is_told(
     node: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
