@@ -30,6 +30,7 @@ def start_alone_cold(drill: Drilling) -> None:
         server.outlet.switch_off()
     drill.writers.append(write_alone(drill, survivor, victim))
     give_power(drill, victim)
+    drill.pair.on(survivor, f"stonith_admin --cleanup --history={victim.name}")
     drill.finish()
 
 
