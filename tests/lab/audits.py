@@ -20,6 +20,13 @@ BAD_WORDS = re.compile(
     r"withdraw|fatal: (?:filesystem|invalid)|Call Trace|BUG:|Oops|I/O error"
     r"|Split-Brain detected"
 )
+# Linux 6.1's own check of memcpy(): dlm copies a message with what follows its struct into memory
+# that it took for both (dlm_add_requestqueue()). Debian 12's stock kernel warns of that, in QEMU.
+KNOWN = re.compile(
+    r"^-+\[ cut here \]-+\nmemcpy: detected field-spanning write .* at fs/dlm/requestqueue\.c:.*\n"
+    r"(?:.*\n)*?-+\[ end trace .*$",
+    re.MULTILINE,
+)
 CONNECTED = re.compile(r"cs:Connected ro:Primary/Primary ds:UpToDate/UpToDate")
 LOOK_AGAIN_S = 10.0
 # Since when what a kernel says counts (s since 1970), written by a drill that made it say such.
@@ -74,9 +81,13 @@ def kernel_is_quiet(pair: TestPair) -> list[str]:
     return [
         f"{server.name}: {line}"
         for server in pair.servers
-        for line in pair.on(server, log).splitlines()
-        if BAD_WORDS.search(line)
+        for line in bad_lines(pair.on(server, log))
     ]
+
+
+def bad_lines(log: str) -> list[str]:
+    """Those lines of a kernel's log that it should not have."""
+    return [line for line in KNOWN.sub("", log).splitlines() if BAD_WORDS.search(line)]
 
 
 AUDITS: tuple[Audit, ...] = (mounted, replicated, clustered, as_planned, kernel_is_quiet)

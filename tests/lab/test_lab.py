@@ -13,7 +13,7 @@ import pytest
 from builder.profile.load import load
 from tests.lab import writer
 from tests.lab.__main__ import drill, parser
-from tests.lab.audits import BAD_WORDS, CONNECTED
+from tests.lab.audits import BAD_WORDS, CONNECTED, bad_lines
 from tests.lab.bringup import described, platform
 from tests.lab.drilling import Drilling
 from tests.lab.drills import DRILLS, criterion, possible
@@ -141,6 +141,20 @@ def test_words_of_proc_drbd_and_the_kernel() -> None:
     assert not CONNECTED.search(line.replace("UpToDate/UpToDate", "UpToDate/Inconsistent"))
     assert BAD_WORDS.search("gfs2: fsid=lab:FS0.0: about to withdraw this file system")
     assert not BAD_WORDS.search("gfs2: fsid=lab:FS0.0: jid=1: Replaying journal...0x0 to 0x2")
+
+
+def test_one_warning_of_linux_6_1_is_known_and_no_other() -> None:
+    """Lines of a node's kernel in QEMU, Debian's 6.1.0-56-amd64, `journalctl -k -o cat`."""
+    known = """------------[ cut here ]------------
+memcpy: detected field-spanning write (size 112) of single field "&e->request" at \
+fs/dlm/requestqueue.c:47 (size 88)
+WARNING: CPU: 0 PID: 24 at fs/dlm/requestqueue.c:47 dlm_add_requestqueue+0xe7/0xf0 [dlm]
+Call Trace:
+ dlm_receive_buffer+0x105/0x140 [dlm]
+---[ end trace 0000000000000000 ]---""".replace("\\\n", "")
+    other = known.replace("requestqueue", "lock")
+    assert bad_lines(f"quiet\n{known}\nquiet") == []
+    assert bad_lines(f"{known}\n{other}\n{known}") == ["Call Trace:"]
 
 
 def test_the_bound_is_the_one_that_drbds_handlers_are_given() -> None:
