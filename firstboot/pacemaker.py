@@ -63,11 +63,7 @@ def parse(text: str) -> Cluster:
     """`crm_mon --output-as=xml` of pacemaker 2.1. Raises ValueError on anything else."""
     root = _xml(text)
     manager = root.find("summary/current_dc")
-    bans = tuple(
-        (ban.get("node", ""), ban.get("id", ""))
-        for ban in root.iterfind("bans/ban")
-        if ban.get("resource") == cib.DRBD_CLONE
-    )
+    bans = _bans(root)
     return Cluster(
         quorate=manager is not None and manager.get("with_quorum") == "true",
         online=frozenset(
@@ -249,6 +245,14 @@ def _watched(root: ET.Element) -> list[tuple[str, str]]:
         # 8: running and promoted, which is what such an instance should be (OCF).
         if operation.get("interval") and operation.get("rc") in ("0", "8")
     ]
+
+
+def _bans(root: ET.Element) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (ban.get("node", ""), ban.get("id", ""))
+        for ban in root.iterfind("bans/ban")
+        if ban.get("resource") == cib.DRBD_CLONE
+    )
 
 
 def _failure(failure: ET.Element) -> str:
