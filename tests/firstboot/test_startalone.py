@@ -92,21 +92,32 @@ def test_a_peer_that_can_not_be_fenced_needs_a_human(
     run.assert_finished()
 
 
-def test_data_that_may_be_old_waits_for_a_humans_word(
-    identity: Identity, root: Path, run: ScriptedRun
-) -> None:
-    lay_drbd(root, "Consistent")
+def fenced(root: Path, run: ScriptedRun, disk: str) -> None:
+    """The peer is fenced already, and this node's data so."""
+    lay_drbd(root, disk)
     run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
+
+
+@pytest.mark.parametrize(
+    ("disk", "seen", "told"),
+    [
+        ("Consistent", UNPROMOTED, r"disk is Consistent\n.*start-alone julius --accept-loss"),
+        ("UpToDate", BARRED, r"may not be promoted on justinian \(drbd-fence-by-handler"),
+    ],
+)
+def test_data_that_may_be_old_waits_for_a_humans_word(
+    identity: Identity, root: Path, run: ScriptedRun, disk: str, seen: str, told: str
+) -> None:
+    fenced(root, run, disk)
     for _ in range(61):
-        run.expect(LOOK, UNPROMOTED)
-    with pytest.raises(NotYet, match=r"disk is Consistent\n.*start-alone julius --accept-loss"):
+        run.expect(LOOK, seen)
+    with pytest.raises(NotYet, match=told):
         go_alone(identity, root, run, sleep=no_sleep)
     run.assert_finished()
 
 
 def test_by_that_word_it_is_the_newest(identity: Identity, root: Path, run: ScriptedRun) -> None:
-    lay_drbd(root, "Consistent")
-    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
+    fenced(root, run, "Consistent")
     newest(run.expect(LOOK, UNPROMOTED), identity)
     # Not `primary --force`, by which DRBD 8.4.11 makes two generations of one, so that the peer's
     # is none of its (seen on 2026-11-27): the handler finds its constraint instead.
@@ -127,45 +138,29 @@ def test_a_half_that_was_held_back_goes_on_by_that_word(
     identity: Identity, root: Path, run: ScriptedRun
 ) -> None:
     """After a split brain its own data is UpToDate, and the other half's rule is in the CIB."""
-    lay_drbd(root, "UpToDate")
-    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
+    fenced(root, run, "UpToDate")
     newest(run.expect(LOOK, BARRED), identity)
     run.expect(LOOK, UNPROMOTED).expect(LOOK, ALONE)
     go_alone(identity, root, run, accept_loss=True, sleep=no_sleep)
     run.assert_finished()
 
 
-def test_without_that_word_it_is_told_what_holds_it_back(
-    identity: Identity, root: Path, run: ScriptedRun
-) -> None:
-    lay_drbd(root, "UpToDate")
-    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
-    for _ in range(61):
-        run.expect(LOOK, BARRED)
-    with pytest.raises(NotYet, match=r"may not be promoted on justinian \(drbd-fence-by-handler"):
-        go_alone(identity, root, run, sleep=no_sleep)
-    run.assert_finished()
-
-
-def test_a_node_of_which_the_other_is_newer_is_refused(
-    identity: Identity, root: Path, run: ScriptedRun
-) -> None:
-    """It is Consistent, and the peer's handler placed its rule before this node was lost."""
-    lay_drbd(root, "Consistent")
-    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
-    run.expect(LOOK, BARRED)
-    with pytest.raises(Refused, match="julius has newer"):
-        go_alone(identity, root, run, accept_loss=True, sleep=no_sleep)
-    run.assert_finished()
-
-
-@pytest.mark.parametrize("disk", ["Outdated", "Inconsistent", "Diskless"])
+@pytest.mark.parametrize(
+    ("disk", "seen"),
+    [
+        ("Outdated", UNPROMOTED),
+        ("Inconsistent", UNPROMOTED),
+        ("Diskless", UNPROMOTED),
+        # The peer's handler placed its rule before this node was lost.
+        ("Consistent", BARRED),
+    ],
+)
+@pytest.mark.parametrize("accept_loss", [False, True])
 def test_data_that_is_old_is_refused(
-    identity: Identity, root: Path, run: ScriptedRun, disk: str
+    identity: Identity, root: Path, run: ScriptedRun, disk: str, seen: str, accept_loss: bool
 ) -> None:
-    lay_drbd(root, disk)
-    run.expect(START).expect(LOOK, ALONE).expect(FORGET_THE_PEER).expect(LOOK, ALONE)
-    run.expect(LOOK, UNPROMOTED)
+    fenced(root, run, disk)
+    run.expect(LOOK, seen)
     with pytest.raises(Refused, match=f"data is {disk}: julius has newer"):
-        go_alone(identity, root, run, sleep=no_sleep)
+        go_alone(identity, root, run, accept_loss=accept_loss, sleep=no_sleep)
     run.assert_finished()

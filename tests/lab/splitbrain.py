@@ -28,7 +28,7 @@ def start_alone_cold(drill: Drilling) -> None:
     drill.pair.bmcs[drill.pair.servers.index(victim)].close()
     for server in drill.pair.servers:
         server.outlet.switch_off()
-    drill.writers.append(write_alone(drill, survivor, victim))
+    drill.writers.append(write_alone(drill, survivor, victim, cut=False))
     give_power(drill, victim)
     drill.pair.on(survivor, f"stonith_admin --cleanup --history={victim.name}")
     drill.finish()
@@ -47,10 +47,8 @@ def split_brain(drill: Drilling) -> None:
     for server, bmc in zip(drill.pair.servers, drill.pair.bmcs, strict=True):
         server.outlet.switch_off()
         bmc.close()
-    given_up = write_alone(drill, loser, winner)
-    loser.outlet.switch_off()
-    drill.writers.append(write_alone(drill, winner, loser))
-    winner.outlet.switch_off()
+    given_up = write_alone(drill, loser, winner, cut=True)
+    drill.writers.append(write_alone(drill, winner, loser, cut=True))
     give_power(drill, *drill.pair.servers)
     drill.wait("ksnode why names it", lambda: named(drill, loser, winner), SEEN_S)
     stays_apart(drill)
@@ -71,8 +69,8 @@ def give_power(drill: Drilling, *servers: Server) -> None:
         server.outlet.switch_on()
 
 
-def write_alone(drill: Drilling, server: Server, other: Server) -> Writer:
-    """Start it alone, and have it write; the writer has ended."""
+def write_alone(drill: Drilling, server: Server, other: Server, *, cut: bool) -> Writer:
+    """Start it alone, and have it write, until its power is cut if it is; the writer has ended."""
     server.outlet.switch_on()
     server.outlet.machine.wait_console("ksnode start-alone", BACK_S)
     drill.pair.on(server, f"{START} {other.name} --accept-loss")
@@ -83,6 +81,8 @@ def write_alone(drill: Drilling, server: Server, other: Server) -> Writer:
     writer = Writer(drill.pair, server, f"half-{server.name}")
     try:
         writer.wait(ALONE_RECORDS, RECORDS_S)
+        if cut:
+            server.outlet.switch_off()
     finally:
         writer.stop()
     return writer
