@@ -24,6 +24,7 @@ from firstboot.verification import disk, locks, oddities, state, summary
 
 TOPIC = "verification"
 SECONDS, MOST_MIB = 5.0, 2048
+SETTLE_S = 30.0  # a link's pongs come late under our own load; ten a token bring it back
 ATTEMPTS = 3  # of locking together: a node that starts anew meanwhile spoils the count
 REPORT, SUMMARY = STATE / "report.json", STATE / "report.txt"
 
@@ -39,10 +40,15 @@ class Verification(Step):
     barrier = True
 
     def __init__(
-        self, context: Context, *, seconds: float = SECONDS, most_mib: int = MOST_MIB
+        self,
+        context: Context,
+        *,
+        seconds: float = SECONDS,
+        most_mib: int = MOST_MIB,
+        settle_s: float = SETTLE_S,
     ) -> None:
         self._context = context
-        self._seconds, self._most_mib = seconds, most_mib
+        self._seconds, self._most_mib, self._settle_s = seconds, most_mib, settle_s
         self._folder = context.root / context.identity.pair.gfs2.mount.lstrip("/")
         self._told: dict[str, Any] = {}
         self._remark = ""
@@ -139,10 +145,18 @@ class Verification(Step):
         return asdict(disk.measure(self._folder, own, seconds=self._seconds, most_mib=most))
 
     def _alone_and_state(self) -> dict[str, Any]:
-        context = self._context
-        seen = state.seen(context.identity, context.root, context.run)
-        seen["warnings"] = oddities.warnings(context.identity, seen)
+        seen = self._settled()
+        seen["warnings"] = oddities.warnings(self._context.identity, seen)
         return {"alone": self._told["alone"], "state": seen}
+
+    def _settled(self) -> dict[str, Any]:
+        """What is in effect once both links are up again, or when it has been long enough."""
+        context, until = self._context, time.monotonic() + self._settle_s
+        while True:
+            seen = state.seen(context.identity, context.root, context.run)
+            if all(map(seen["links"].get, oddities.LINKS)) or time.monotonic() >= until:
+                return seen
+            time.sleep(min(1.0, self._settle_s / 10))
 
     def _ring(self) -> Path:
         return self._folder / ".ksbuild-both.locks"

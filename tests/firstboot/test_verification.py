@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -34,6 +35,7 @@ LINK ID 1 udp
 		nodeid:          1:	localhost
 		nodeid:          2:	disconnected
 """
+UP = LINKS.replace("disconnected", "connected")
 
 
 class Linked(Meeting):
@@ -59,7 +61,13 @@ def answer(argv: Any, **_: Any) -> Result:
     return Result(tuple(argv), 0, text, "")
 
 
-def step(tmp_path: Path, node: str, both: "dict[str, Linked]") -> Verification:
+def step(
+    tmp_path: Path,
+    node: str,
+    both: "dict[str, Linked]",
+    run: Callable[..., Result] = answer,
+    settle_s: float = 0.0,
+) -> Verification:
     root = tmp_path / node
     identity = an_identity(node, platform="debian12-lab")
     shared = tmp_path / "shared"
@@ -68,8 +76,8 @@ def step(tmp_path: Path, node: str, both: "dict[str, Linked]") -> Verification:
     if not (root / "srv/vmdata").exists():
         (root / "srv/vmdata").symlink_to(shared)
     lay(root, "proc/mounts", "/dev/drbd0 /srv/vmdata gfs2 rw,noatime 0 0")
-    context = Context(identity, root, answer, Told(), Linked(identity, root, both))
-    return Verification(context, seconds=0.3, most_mib=4)
+    context = Context(identity, root, run, Told(), Linked(identity, root, both))
+    return Verification(context, seconds=0.3, most_mib=4, settle_s=settle_s)
 
 
 @pytest.fixture(autouse=True)
@@ -166,6 +174,27 @@ def test_both_write_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert "julius: the cluster's link on the uplink is down" in each.remark()
 
 
+def test_a_link_that_our_own_load_took_down_is_no_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "lockf", Ring().lockf)
+    both: dict[str, Linked] = {}
+    looked = []
+
+    def late(argv: Any, **_: Any) -> Result:
+        if argv[0] != "corosync-cfgtool":
+            return answer(argv)
+        looked.append(argv)
+        return Result(tuple(argv), 0, LINKS if len(looked) < 3 else UP, "")
+
+    first, second = step(tmp_path, "justinian", both, late, 10), step(tmp_path, "julius", both)
+    assert both_at_once(first.apply, second.apply) == [None, None]
+    assert not first.check()
+    assert len(looked) == 3
+    assert "justinian: the cluster's link" not in first.remark()
+    assert "julius: the cluster's link on the uplink is down" in first.remark()
+
+
 def test_one_that_lost_its_report_takes_the_peers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,7 +245,9 @@ def test_the_second_may_start_anew_at_any_time(
 def test_locks_that_do_not_hold_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Nor does either see what was counted: two threads without locks may take turns by chance."""
     monkeypatch.setattr(fcntl, "lockf", lambda *_: None)
+    monkeypatch.setattr(os, "pread", lambda *_: bytes(8))
     both: dict[str, Linked] = {}
     first, second = (step(tmp_path, node, both) for node in ("justinian", "julius"))
     over, asking = threading.Event(), second._context.meeting.ask
