@@ -56,6 +56,10 @@ CODES: dict[str, tuple[str, str]] = {
         "br0, bond0, uplink, ksup1, ksup2 and lo are used by ksbuild itself.",
     ),
     "KS126": ("a VLAN is in use", "One bridge for each VLAN; the uplink's own is br0's."),
+    "KS127": (
+        "a node's name is taken",
+        "In the folder of keys each certificate bears its node's name, beside ca and link.",
+    ),
     "KS130": (
         "no fence device",
         "Both nodes write to one file system. If one is lost the other must be sure that it is\n"

@@ -28,6 +28,7 @@ MISTAKES = [
         '"justinian"',
         "KS110]: node[1].name: both nodes have this name",
     ),
+    ('name = "julius"', 'name = "link"', '"link"', "KS127]: node[1].name: link is the name of"),
     ('name = "julius"', 'name = "ju\\n%end"', '"ju', "KS106]: node[1].name: not a host name"),
     (
         '"00014"  ',

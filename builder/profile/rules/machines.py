@@ -7,6 +7,7 @@ from builder.profile.positions import KeyPath
 from builder.profile.problems import Problem
 
 _LEAST_DATA_GIB = 1
+_TAKEN = {"ca": "the pair's CA", "link": "the key of its cables", "localhost": "every machine"}
 
 
 def names(profile: Profile) -> Iterator[Problem]:
@@ -14,6 +15,9 @@ def names(profile: Profile) -> Iterator[Problem]:
     first, second = (node.name for node in profile.node)
     if first.replace(".", "-") == second.replace(".", "-"):
         yield Problem("KS110", ("node", 1, "name"), "both nodes have this name")
+    for i, node in enumerate(profile.node):
+        if whose := _TAKEN.get(node.name):
+            yield Problem("KS127", ("node", i, "name"), f"{node.name} is the name of {whose}")
 
 
 def serials(profile: Profile) -> Iterator[Problem]:
