@@ -21,7 +21,7 @@ from tests.uml.pair import Server, TestPair
 from tests.uml.shell import Complaint
 
 NAME, LOG = "vm1", "/var/log/vm1.log"
-MORE, TOLD_S, ACTION_S, AGAIN_S = 40, 120.0, 600.0, 900.0
+MORE, TOLD_S, ACTION_S, AGAIN_S = 20, 120.0, 600.0, 900.0
 SECOND_STARTS = (
     "virsh --connect qemu:///system create {xml}",
     "virsh --connect qemu:///system define {xml}; virsh --connect qemu:///system start vm1",
