@@ -16,19 +16,35 @@ def pull_one_cable(drill: Drilling) -> None:
     Both bonds see it within half a minute and go on over the other two; nobody is fenced, and no
     writer waits longer than the token. Once the cable is in again, both bonds use all three.
     """
+    pulled(drill, 1)
+
+
+def pull_two_cables(drill: Drilling) -> None:
+    """Two of three crossover cables are pulled while both write. Both bonds see it within half a
+    minute and go on over the one that is left; nobody is fenced, and no writer waits longer than
+    the token. Once the cables are in again, both bonds use all three.
+    """
+    pulled(drill, 2)
+
+
+def pulled(drill: Drilling, number: int) -> None:
+    """Pull as many cables, any of them; look; plug them in again."""
     writers = drill.write()
     before, failed = drill.fences(), failures(drill)
-    cable = drill.random.choice(drill.pair.cables)
-    drill.pair.pull_cable(cable)
-    drill.wait("both bonds miss one port", lambda: up(drill) == [2, 2], SEEN_S)
+    cables = drill.random.sample(drill.pair.cables, number)
+    left = len(drill.pair.cables) - number
+    for cable in cables:
+        drill.pair.pull_cable(cable)
+    drill.wait(f"both bonds have {left} ports", lambda: up(drill) == [left, left], SEEN_S)
     more = [now - then for now, then in zip(failures(drill), failed, strict=True)]
-    require(more == [1, 1], f"link failures by the bonds' own count: {more}")
+    require(more == [number, number], f"link failures by the bonds' own count: {more}")
     time.sleep(WATCHED_S)
     gaps = [writer.longest_gap() for writer in writers.values()]
     drill.figures["longest gap"] = max(gaps)
     require(max(gaps) < drill.pair.plan.cluster.token_ms / 1000, f"a writer waited: {gaps}")
-    drill.pair.plug_cable(cable)
-    drill.wait("both bonds have it again", lambda: up(drill) == [3, 3], SEEN_S)
+    for cable in cables:
+        drill.pair.plug_cable(cable)
+    drill.wait("both bonds have all again", lambda: up(drill) == [3, 3], SEEN_S)
     drill.finish()
     require(not drill.fenced_since(before), f"fenced: {drill.fenced_since(before)}")
 

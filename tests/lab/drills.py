@@ -45,6 +45,7 @@ IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
     "split-brain": splitbrain.split_brain,
     "counting-guest": guests.counting_guest,
     "pull-one-cable": carrier.pull_one_cable,
+    "pull-two-cables": carrier.pull_two_cables,
     "figures": figures.measure,
 }
 AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
@@ -61,7 +62,7 @@ AT_THE_BEGINNING: dict[str, Callable[[Beginning], None]] = {
 }
 DRILLS = {**IN_PRODUCTION, **AT_THE_BEGINNING}
 # On User-mode Linux a cable that is pulled takes no carrier away, so there it would show nothing.
-QEMU_ALONE = {"pull-one-cable"}
+QEMU_ALONE = {"pull-one-cable", "pull-two-cables"}
 # What a drill that does not pass ends with; anything else is the lab's own fault and a traceback.
 NOT_PASSED = (Failed, MachineError, NotInstalled, TimeoutError, subprocess.SubprocessError)
 

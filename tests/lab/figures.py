@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import calendar
 import json
+import re
 import shlex
 import statistics
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from firstboot.journal import STATE
 from firstboot.node import SCHEMA, Identity
 from firstboot.render.kernel import settings
 from tests.lab import audits
-from tests.lab.drilling import SETTLE_S, Drilling
+from tests.lab.drilling import SETTLE_S, Drilling, require
 from tests.uml.pair import Server
 
-SECONDS, MOST_MIB = 5, 256
+SECONDS, MOST_MIB, BEHIND_MIB = 5, 256, 1024
 OLD_LIMIT = (
     100  # POSIX locks a second: what RHEL 5's gfs_controld allowed, and the article measured
 )
@@ -42,14 +46,17 @@ print(json.dumps(seen.small_longest_ms))
 
 def measure(drill: Drilling) -> None:
     """What the profile's settings are worth on this very pair: POSIX locks owned, shared and with
-    RHEL 5's limit, and the longest write with our limit of dirty memory and with the kernel's own.
+    RHEL 5's limit, what a first sync takes and what it takes to skip it, and the longest write with
+    our limit of dirty memory and with the kernel's own.
     Nothing has to be faster than anything else; afterwards all audits hold.
     """
     first = drill.pair.servers[0]
     owned, both_owned = alone(drill, first), together(drill)
     limited = with_limit(drill, first)
     stall, kernels_stall = stalls(drill, first)
+    left_behind(drill)
     own_locks(drill, owned=False)
+    full, skipped = synced_s(drill), skipped_s(drill)
     asked, both_asked = alone(drill, first), together(drill)
     own_locks(drill, owned=True)
     drill.figures |= {
@@ -58,6 +65,8 @@ def measure(drill: Drilling) -> None:
         "times those with RHEL 5's limit": owned / limited,
         "locks a second on both nodes": both_owned,
         "times those on both with plock_ownership = 0": both_owned / both_asked,
+        "full sync, seconds for a GiB": full,
+        "times as long as to skip it": full / skipped,
         "longest small write, ms": stall,
         "times shorter than with the kernel's own dirty_ratio": kernels_stall / stall,
     }
@@ -117,6 +126,43 @@ def set_kernel(drill: Drilling, server: Server, values: dict[str, str]) -> None:
     """Set what this kernel has of these."""
     words = shlex.join([f"{name}={value}" for name, value in values.items()])
     drill.pair.on(server, f"sysctl --ignore --quiet --write {words}")
+
+
+def left_behind(drill: Drilling) -> None:
+    """The second node's cluster stops, and the first writes what the two have to synchronise."""
+    first, second = drill.pair.servers
+    drill.pair.on(second, "systemctl stop pacemaker corosync", timeout=300)
+    behind = f"dd if=/dev/urandom of=/srv/vmdata/figures.behind bs=1M count={BEHIND_MIB} conv=fsync"
+    drill.pair.on(first, f"{behind} status=none", timeout=300)
+
+
+def synced_s(drill: Drilling) -> float:
+    """Seconds that the last sync took for each GiB, by the kernel's word."""
+    first, _ = drill.pair.servers
+    log = drill.pair.on(first, "journalctl -k -b --no-pager -o cat; rm /srv/vmdata/figures.behind")
+    done = re.findall(r"Resync done \(total \d+ sec; paused \d+ sec; (\d+) K/sec\)", log)
+    require(done, "no sync was seen")
+    return (1 << 20) / int(done[-1])
+
+
+def skipped_s(drill: Drilling) -> float:
+    """Seconds that the agent took to skip the first sync, for each GiB of the volume."""
+    first, _ = drill.pair.servers
+    size = drill.pair.on(first, "blockdev --getsize64 /dev/drbd0")
+    lines = drill.pair.on(first, f"cat /{STATE}/journal.jsonl").splitlines()
+    said = [event for event in map(json.loads, lines) if event["step"] == "replication"]
+    blank = [event["at"] for event in said if "Inconsistent/" in event["detail"]]
+    require(blank, "its data was never seen blank")
+    done = next(
+        event["at"] for event in said if event["event"] == "ok" and event["at"] >= blank[-1]
+    )
+    # The journal knows whole seconds.
+    return max(seconds(done) - seconds(blank[-1]), 1) / (int(size) / (1 << 30))
+
+
+def seconds(at: str) -> int:
+    """Of a record of the agent's, since 1970."""
+    return calendar.timegm(time.strptime(at, "%Y-%m-%dT%H:%M:%SZ"))
 
 
 def own_locks(drill: Drilling, *, owned: bool) -> None:
