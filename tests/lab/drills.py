@@ -27,6 +27,7 @@ from tests.lab.beginning import Beginning
 from tests.lab.bringup import NotInstalled, Stock, a_pair, bring_up, install, stock
 from tests.lab.drilling import Drilling, Failed
 from tests.lab.progress import Tell
+from tests.uml.pair import TestPair
 from tests.uml.running import MachineError
 
 IN_PRODUCTION: dict[str, Callable[[Drilling], None]] = {
@@ -131,8 +132,15 @@ class Session:
             self.results[name]["figures"] = drilling.figures
             self._write()
             if not passed:
+                self._keep_logs(drilling.pair, name)
                 return list(names[number + 1 :])
         return []
+
+    def _keep_logs(self, pair: TestPair, name: str) -> None:
+        try:
+            report.keep_logs(pair, self._options.out / name)
+        except NOT_PASSED as error:
+            self._tell("", f"not all of the nodes' logs were to be had: {error}")
 
     def _one(self, name: str, drill: Callable[[], None]) -> bool:
         self._tell("", f"==== {name}: {criterion(name)}")

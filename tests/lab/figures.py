@@ -52,27 +52,27 @@ def measure(drill: Drilling) -> None:
     """
     first = drill.pair.servers[0]
     owned, both_owned = alone(drill, first), together(drill)
-    limited = with_limit(drill, first)
+    note(drill, "locks a second on one node", owned)
+    note(drill, "locks a second on both nodes", both_owned)
+    note(drill, "times those with RHEL 5's limit", owned / with_limit(drill, first))
     stall, kernels_stall = stalls(drill, first)
+    note(drill, "longest small write, ms", stall)
+    note(drill, "times shorter than with the kernel's own dirty_ratio", kernels_stall / stall)
     left_behind(drill)
     own_locks(drill, owned=False)
-    full, skipped = synced_s(drill), skipped_s(drill)
-    asked, both_asked = alone(drill, first), together(drill)
+    full = synced_s(drill)
+    note(drill, "full sync, seconds for a GiB", full)
+    note(drill, "times as long as to skip it", full / skipped_s(drill))
+    note(drill, "times those with plock_ownership = 0", owned / alone(drill, first))
+    note(drill, "times those on both with plock_ownership = 0", both_owned / together(drill))
     own_locks(drill, owned=True)
-    drill.figures |= {
-        "locks a second on one node": owned,
-        "times those with plock_ownership = 0": owned / asked,
-        "times those with RHEL 5's limit": owned / limited,
-        "locks a second on both nodes": both_owned,
-        "times those on both with plock_ownership = 0": both_owned / both_asked,
-        "full sync, seconds for a GiB": full,
-        "times as long as to skip it": full / skipped,
-        "longest small write, ms": stall,
-        "times shorter than with the kernel's own dirty_ratio": kernels_stall / stall,
-    }
-    for name, value in drill.figures.items():
-        drill.tell("", f"{name}: {value:.2f}")
     drill.finish()
+
+
+def note(drill: Drilling, name: str, value: float) -> None:
+    """Tell a figure and keep it, whatever becomes of the next."""
+    drill.figures[name] = value
+    drill.tell("", f"{name}: {value:.2f}")
 
 
 def python(drill: Drilling, server: Server, script: str, *arguments: str) -> float:

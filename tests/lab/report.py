@@ -15,6 +15,11 @@ from tests.uml.disk import read_files
 from tests.uml.installation import Verdict
 from tests.uml.pair import STATE, Server, TestPair
 
+LOGS = {  # pacemaker tells its own log more than the journal
+    "journal.txt": "journalctl --no-pager -o short-iso-precise",
+    "pacemaker.log": "cat /var/log/pacemaker/pacemaker.log 2>/dev/null || :",
+}
+LOG_S = 180.0
 OF_A_NODE = ("RESULT", "report.json", "report.txt", FENCING_PROVEN, "journal.jsonl")
 CANNOT = "absent"  # how RESULT words "not on this platform"
 
@@ -88,9 +93,15 @@ def keep(pair: TestPair, told: dict[str, dict[str, str]], out: Path) -> None:
         for name in OF_A_NODE:
             if name in told[server.name]:
                 (folder / name).write_text(told[server.name][name])
+    keep_logs(pair, out)
+
+
+def keep_logs(pair: TestPair, out: Path) -> None:
+    """Put what each node that is on has written into its logs into out/NODE."""
+    for server in pair.servers:
         if server.outlet.is_on():
-            journal = pair.on(server, "journalctl --no-pager -o short-iso-precise")
-            (folder / "journal.txt").write_text(journal)
+            for name, command in LOGS.items():
+                (out / server.name / name).write_text(pair.on(server, command, timeout=LOG_S))
 
 
 def keep_consoles(pair: TestPair, out: Path) -> None:
