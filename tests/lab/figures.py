@@ -15,7 +15,7 @@ from firstboot.journal import STATE
 from firstboot.node import SCHEMA, Identity
 from firstboot.render.kernel import settings
 from tests.lab import audits
-from tests.lab.drilling import SETTLE_S, Drilling, require
+from tests.lab.drilling import SETTLE_S, Drilling, Failed, require
 from tests.uml.pair import Server
 
 SECONDS, MOST_MIB, BEHIND_MIB = 5, 256, 1024
@@ -150,14 +150,22 @@ def skipped_s(drill: Drilling) -> float:
     first, _ = drill.pair.servers
     size = drill.pair.on(first, "blockdev --getsize64 /dev/drbd0")
     lines = drill.pair.on(first, f"cat /{STATE}/journal.jsonl").splitlines()
-    said = [event for event in map(json.loads, lines) if event["step"] == "replication"]
-    blank = [event["at"] for event in said if "Inconsistent/" in event["detail"]]
-    require(blank, "its data was never seen blank")
-    done = next(
-        event["at"] for event in said if event["event"] == "ok" and event["at"] >= blank[-1]
-    )
-    # The journal knows whole seconds.
-    return max(seconds(done) - seconds(blank[-1]), 1) / (int(size) / (1 << 30))
+    return skipping_s([json.loads(line) for line in lines]) / (int(size) / (1 << 30))
+
+
+def skipping_s(events: list[dict[str, str]]) -> int:
+    """Seconds from the last that the step saw of blank data until it was done the first time.
+
+    `events` are journal.jsonl's; it knows whole seconds, so 1 is the least.
+    """
+    said = [event for event in events if event["step"] == "replication"]
+    blank = ""
+    for event in said:
+        if "Inconsistent/" in event["detail"]:
+            blank = event["at"]
+        elif blank and event["event"] == "ok":
+            return max(seconds(event["at"]) - seconds(blank), 1)
+    raise Failed("its data was never seen blank")
 
 
 def seconds(at: str) -> int:

@@ -17,6 +17,7 @@ from tests.lab.audits import BAD_WORDS, CONNECTED, bad_lines
 from tests.lab.bringup import described, platform
 from tests.lab.drilling import Drilling
 from tests.lab.drills import DRILLS, criterion, possible
+from tests.lab.figures import skipping_s
 from tests.lab.memory import same_memory
 from tests.lab.progress import COMPLETE, EVENT
 from tests.lab.report import node_report, rehearsal
@@ -176,3 +177,15 @@ def test_memory_is_counted_once() -> None:
         assert same_memory(os.getpid(), os.getpid())
         assert not same_memory(os.getpid(), other.pid)
         other.kill()
+
+
+def test_skipping_the_first_sync_ends_when_the_step_is_first_done() -> None:
+    """Whatever the step says of a later boot or sync."""
+    told = [("10", "waiting", "for julius"), ("12", "waiting", "a, Inconsistent/DUnknown")]
+    told += [("14", "waiting", "a, Secondary/Secondary, Inconsistent/Inconsistent")]
+    told += [("16", "ok", ""), ("30", "waiting", "a, Inconsistent/UpToDate"), ("59", "ok", "")]
+    events = [
+        {"step": "replication", "at": f"2026-11-27T09:00:{at}Z", "event": event, "detail": detail}
+        for at, event, detail in told
+    ]
+    assert skipping_s(events) == 2
