@@ -163,7 +163,7 @@ def skipping_s(events: list[dict[str, str]]) -> int:
     for event in said:
         if "Inconsistent/" in event["detail"]:
             blank = event["at"]
-        elif blank and event["event"] == "ok":
+        elif blank and event["event"] == "done":
             return max(seconds(event["at"]) - seconds(blank), 1)
     raise Failed("its data was never seen blank")
 

@@ -179,13 +179,17 @@ def test_memory_is_counted_once() -> None:
         other.kill()
 
 
-def test_skipping_the_first_sync_ends_when_the_step_is_first_done() -> None:
-    """Whatever the step says of a later boot or sync."""
-    told = [("10", "waiting", "for julius"), ("12", "waiting", "a, Inconsistent/DUnknown")]
-    told += [("14", "waiting", "a, Secondary/Secondary, Inconsistent/Inconsistent")]
-    told += [("16", "ok", ""), ("30", "waiting", "a, Inconsistent/UpToDate"), ("59", "ok", "")]
+def test_skipping_the_first_sync_ends_when_the_step_is_done() -> None:
+    """As justinian's journal.jsonl had it after `make lab`."""
+    told = [("14:53", "missing", "vmdata is not up"), ("14:54", "waiting", "for julius")]
+    told += [("14:58", "waiting", "vmdata: WFConnection, Secondary/Unknown, Inconsistent/DUnknown")]
+    told += [
+        ("15:02", "waiting", "vmdata: Connected, Secondary/Secondary, Inconsistent/Inconsistent"),
+        ("15:05", "done", "Connected, Secondary/Secondary, UpToDate/UpToDate"),
+        ("18:42", "ok", ""),
+    ]
     events = [
-        {"step": "replication", "at": f"2026-11-27T09:00:{at}Z", "event": event, "detail": detail}
+        {"step": "replication", "at": f"2026-11-27T11:{at}Z", "event": event, "detail": detail}
         for at, event, detail in told
     ]
-    assert skipping_s(events) == 2
+    assert skipping_s(events) == 3
