@@ -67,7 +67,7 @@ class Cluster(Strict):
     token_ms: Annotated[int, Field(ge=1000, le=60000)] = 5000
     """Milliseconds without a token after which a node counts as lost."""
     timeout_factor: Annotated[int, Field(ge=1, le=20)] = 1
-    """Multiplies the time that starting, stopping or watching a resource may take."""
+    """Multiplies the time that starting, stopping or watching a resource, or an alert, may take."""
     plock_rate_limit: Annotated[int, Field(ge=0, le=10000)] = 0
     """POSIX locks a second and node, 0 for no limit, as the article sets it."""
     plock_ownership: bool = True

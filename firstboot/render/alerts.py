@@ -37,13 +37,17 @@ def render(identity: Identity) -> tuple[ConfigFile, ...]:
     return ConfigFile(PATH, text), ConfigFile(AGENT, _SCRIPT, 0o755)
 
 
-def element() -> ET.Element:
-    """<alerts> of the CIB, which is loaded once: the same whatever the profile says today.
+def element(timeout: str) -> ET.Element:
+    """<alerts> of the CIB, which is loaded once: the same whomever the profile tells today.
 
-    All attributes, as the program knows by their name which are of health.
+    All attributes, as the program knows by their name which are of health. `timeout` is how long
+    pacemaker lets the program run for one event, 30 s without it (Pacemaker Explained, "Alerts").
     """
     alerts = ET.Element("alerts")
     alert = ET.SubElement(alerts, "alert", {"id": "ks-alert", "path": str(AGENT)})
+    meta = ET.SubElement(alert, "meta_attributes", {"id": "ks-alert-meta_attributes"})
+    name = {"id": "ks-alert-meta_attributes-timeout", "name": "timeout", "value": timeout}
+    ET.SubElement(meta, "nvpair", name)
     select = ET.SubElement(alert, "select")
     for kind in ("attributes", "fencing", "nodes", "resources"):
         ET.SubElement(select, f"select_{kind}")

@@ -61,7 +61,7 @@ def text(pair: Pair) -> str:
     if len(devices) > len(pair.nodes):
         configuration.append(_topology(pair, devices))
     configuration.append(_defaults())
-    configuration.append(alerts.element())
+    configuration.append(alerts.element(_seconds(pair, 30)))
     ET.SubElement(cib, "status")
     ET.indent(cib)
     return ET.tostring(cib, encoding="unicode") + "\n"

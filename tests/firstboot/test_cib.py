@@ -55,7 +55,7 @@ constraint order promote ks-drbd-clone then start ks-vmdata-clone
 constraint order start ks-dlm-clone then start ks-vmdata-clone
 constraint colocation add ks-vmdata-clone with Promoted ks-drbd-clone
 constraint colocation add ks-vmdata-clone with ks-dlm-clone
-alert create id=ks-alert path=/usr/local/libexec/ksbuild/alert
+alert create id=ks-alert path=/usr/local/libexec/ksbuild/alert meta timeout=30s
 """
 
 
@@ -225,6 +225,8 @@ def test_timeouts_grow_and_intervals_stay() -> None:
     for one, two in zip(once.iter("op"), twice.iter("op")):
         assert int(two.attrib["timeout"][:-1]) == 2 * int(one.attrib["timeout"][:-1])
         assert two.attrib["interval"] == one.attrib["interval"]
+    told = [cib.find(".//alert//nvpair[@name='timeout']") for cib in (once, twice)]
+    assert [nvpair is not None and nvpair.attrib["value"] for nvpair in told] == ["30s", "60s"]
 
 
 def test_a_failure_is_forgotten_as_soon_on_a_slow_machine() -> None:
