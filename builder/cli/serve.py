@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ from builder.cli.tree import pool_of, tree_url
 
 if TYPE_CHECKING:
     from builder.plan import Plan
+    from builder.plan.bootanswer import Images
+    from builder.profile.model import Profile
     from builder.serve.catalog import Catalog
     from builder.serve.run import Settings
     from builder.serve.store import Store
@@ -181,7 +183,7 @@ def _serve(settings: "Settings", asked: _Asked, *, as_json: bool, quiet: bool) -
         fail(ENVIRONMENT, f"{where}: {error.reason or error}", "a PEM certificate and its own key")
     try:
         plans = _plans(asked, settings.base, say)
-        served = catalog(plans, asked.boot.images) if asked.boot else catalog(plans)
+        served = catalog(plans, _images(asked, settings))
     except ValueError as error:
         fail(PROFILE, str(error), "serve each pair once, from one profile")
     try:
@@ -198,6 +200,19 @@ def _serve(settings: "Settings", asked: _Asked, *, as_json: bool, quiet: bool) -
         if asked.boot:
             boots = lay_out(asked.boot, served, asked.pool, dnsmasq=asked.dnsmasq)
         serve(settings, served, listening, say, announce, boots)
+
+
+def _images(asked: _Asked, settings: "Settings") -> "Callable[[Profile], Images]":
+    """Where nodes get kernel and installer from, and by HTTPS whom to believe."""
+    from builder.plan import bootanswer
+    from builder.serve.trust import PATH
+
+    if asked.boot:
+        return asked.boot.images
+    if settings.certificate is None:
+        return bootanswer.images
+    trust = f"{settings.base}/{PATH}"
+    return lambda profile: replace(bootanswer.images(profile), trust=trust)
 
 
 def _allow(settings: "Settings", served: "Catalog") -> None:

@@ -13,10 +13,14 @@ KERNEL, INITRD = "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img"
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """URLs without a last slash: below `kernel` are kernel and initrd, below `stage2` the rest."""
+    """URLs without a last slash: below `kernel` are kernel and initrd, below `stage2` the rest.
+
+    `trust` is a second initrd with the certificates that the installer is to believe, or nothing.
+    """
 
     kernel: str
     stage2: str
+    trust: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +61,21 @@ def cmdline(
 def install(
     profile: Profile, node: NodeSection, kickstart: str, found: Images, *, again: bool
 ) -> Answer:
-    """Start the installer."""
+    """Start the installer; only iPXE can ask by https, so only it hears of `found.trust`.
+
+    The kernel unpacks all initrds one after the other: BIOS iPXE puts them together, under UEFI the
+    kernel's stub reads each that an initrd= names (Documentation/admin-guide/efi-stub.rst).
+    """
+    trusts = "initrd=trust.cpio " if found.trust else ""
+    trusting = f"initrd --name trust.cpio {found.trust}\n" if found.trust else ""
     line = cmdline(profile, node, kickstart, found.stage2, again=again)
     at = found.kernel.partition("://")[2]
     host, _, path = at.partition("/")
     path = f"/{path}" if path else ""
     return Answer(
         f"#!ipxe\necho ksbuild: installing {node.name}\n"
-        f"kernel {found.kernel}/{KERNEL} initrd=initrd.img {line}\n"
-        f"initrd --name initrd.img {found.kernel}/{INITRD}\nboot\n",
+        f"kernel {found.kernel}/{KERNEL} initrd=initrd.img {trusts}{line}\n"
+        f"initrd --name initrd.img {found.kernel}/{INITRD}\n{trusting}boot\n",
         f"echo 'ksbuild: installing {node.name}'\n"
         f"linux (http,{host}){path}/{KERNEL} {line}\n"
         f"initrd (http,{host}){path}/{INITRD}\nboot\n",

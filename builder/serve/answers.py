@@ -1,5 +1,8 @@
 """Every answer with the headers that keep it where it belongs."""
 
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -24,6 +27,15 @@ def refused(status: int, why: str, then: str = "") -> Response:
     """Why not, and the next thing to do: a program sees the status, a person the words."""
     following = f"next: {then}\n" if then else ""
     return text(f"ksbuild: {why}\n{following}", status)
+
+
+def fixed(content: bytes) -> Callable[[Request], Awaitable[Response]]:
+    """An endpoint that has the same bytes for everybody."""
+
+    async def answer(_: Request) -> Response:
+        return Response(content, headers=HEADERS, media_type="application/octet-stream")
+
+    return answer
 
 
 class Pieces(Response):

@@ -20,7 +20,7 @@ from starlette.routing import Route
 
 from builder.plan import bootanswer, tokens
 from builder.plan.bootanswer import Answer
-from builder.serve import admission, answers, page, readings
+from builder.serve import admission, answers, page, readings, trust
 from builder.serve.catalog import Catalog, ServedPair
 from builder.serve.changes import MOST_WATCHERS, Changes, look_elsewhere
 from builder.serve.events import LARGEST_BYTES, Event, EventError, parse
@@ -52,6 +52,7 @@ class Server:
     webhook: Webhook | None = None
     files: Mapping[str, str] = field(default_factory=dict)  # path in a URL -> file
     menus: Menus | None = None
+    trust: bytes = b""  # what the installer is to believe, as an initrd; with HTTPS
     ready: Callable[[], None] = lambda: None  # called once everything is set up
     now: Callable[[], float] = time.time
     changes: Changes = field(default_factory=Changes)
@@ -73,6 +74,7 @@ class Server:
             Route(one, self.seen(self.pair), methods=["GET"]),
             Route(f"{one}/live", self.seen(self.live), methods=["GET"]),
         ]
+        routes += [Route(f"/{trust.PATH}", answers.fixed(self.trust))] if self.trust else []
         if self.files:
             routes += [
                 Route("/ipxe/{mac}.ipxe", self.boot, methods=["GET"], name="ipxe"),

@@ -13,8 +13,10 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from builder.serve import trust
 from builder.serve.app import Server
 from builder.serve.catalog import Catalog
 from builder.serve.dnsmasq import Dnsmasq
@@ -140,6 +142,8 @@ def serve(
         catalog, reading, writer, settings.base, settings.refetch_s, texts, say, webhook
     )
     server.ready = ready
+    if settings.certificate is not None:
+        server.trust = trust.initrd(*_believed(settings.certificate, catalog))
     if boots is not None:
         server.files, server.menus = boots.files, boots.menus
     # What is no request is answered as such, and worth no line; a bug is.
@@ -156,6 +160,13 @@ def serve(
         writer.close()
         reading.close()
         writing.close()
+
+
+def _believed(certificate: Path, catalog: Catalog) -> Iterator[str]:
+    """This server's certificate; the public ones as well where the installer is on another."""
+    yield certificate.read_text(encoding="utf-8")
+    if any(node.images.stage2.startswith("https:") for node in catalog.nodes.values()):
+        yield Path(DEFAULT_CA_BUNDLE_PATH).read_text(encoding="utf-8")
 
 
 def _config(settings: Settings, server: Server) -> uvicorn.Config:
