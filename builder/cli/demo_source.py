@@ -15,7 +15,7 @@ from builder.cli.outcome import errors_worded
 @click.option("--force", is_flag=True, help="Replace OUTPUT.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def demo_source(output: Path, cache: Path | None, force: bool, quiet: bool) -> None:
-    """Assemble a stand-in for an EL9 ISO from Debian's packages, to try ksbuild without one.
+    """Make a stand-in for an EL9 ISO, to try ksbuild without one.
 
     It has an EL9 medium's shape and boots like one, and it installs nothing.
     """

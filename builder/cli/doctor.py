@@ -20,7 +20,10 @@ TEMPLATES = ("kickstarts", "profiles")
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
 def doctor(as_json: bool) -> None:
-    """Check what a build needs on this machine: Python, libraries, templates, room."""
+    """Check what a build needs on this machine.
+
+    Python, libraries, templates, room.
+    """
     checks = [_python(), *(_library(name) for name in NEEDED)]
     checks += [*(_folder(name) for name in TEMPLATES), _room()]
     if as_json:
@@ -37,7 +40,10 @@ def doctor(as_json: bool) -> None:
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print the completion script of SHELL; for bash: eval "$(ksbuild completion bash)"."""
+    """Print the completion script of SHELL.
+
+    For bash: eval "$(ksbuild completion bash)"
+    """
     from click.shell_completion import get_completion_class
 
     from builder.cli import main

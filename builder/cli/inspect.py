@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--show", "shown", metavar="FILE", help="Print one of its files, secrets redacted.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON on standard output.")
 def inspect(medium: Path, shown: str | None, as_json: bool) -> None:
-    """Say what is on MEDIUM, whether it is whole, and where it starts from.
+    """Say what is on MEDIUM, if it is whole, and where it starts.
 
     The exit status is 4 when a file is not what the manifest says, when boot catalog, FAT, MBR and
     GPT contradict themselves or each other, or when it does not start somewhere.

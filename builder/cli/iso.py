@@ -71,7 +71,7 @@ def iso(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make a bootable ISO that installs either node of PROFILE's pair.
+    """Make a bootable ISO that installs either node of the pair.
 
     \b
     patch   the source itself with the kickstarts on it; a DVD needs no network

@@ -34,7 +34,10 @@ def show(profile: Path, folder: Path | None, as_json: bool) -> None:
 
 @click.command("hash-password")
 def hash_password() -> None:
-    """Ask for a password twice and print its hash (SHA-512 crypt), for the profile."""
+    """Ask for a password twice and print its hash.
+
+    It is SHA-512 crypt's, for the profile's `password_hash` and `root_password_hash`.
+    """
     from passlib.hash import sha512_crypt
 
     password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)

@@ -93,8 +93,8 @@ class Commands(click.Group):
         self._places = places
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the alphabet's order."""
-        return sorted([*super().list_commands(ctx), *self._places])
+        """All names, in the order in which they are used."""
+        return [*self._places, *super().list_commands(ctx)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, None where there is none."""

@@ -60,7 +60,10 @@ def plan(
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="A new folder.")
 @KEYS
 def render(profile: Path, out: Path, keys: Path | None) -> None:
-    """Write every file of the medium and of the nodes below OUT, secrets redacted."""
+    """Write each file of medium and nodes, secrets redacted.
+
+    Below OUT, to be looked at and compared.
+    """
     from builder.plan import node_files, tree
     from builder.plan.bootmenu import Medium
     from builder.plan.redact import redact

@@ -58,7 +58,9 @@ def pxe(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Make a tree that any TFTP and HTTP server can start the nodes of all PROFILEs from.
+    """Make a tree that servers start from over the network.
+
+    It is for any TFTP and HTTP server, and for the nodes of all PROFILEs.
 
     \b
     OUT/tftp          loaders, menus by MAC, kernel and initrd; nothing secret

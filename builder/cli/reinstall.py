@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def reinstall(
     profile: Path, node: str, valid: float, state: Path, keys: Path | None, force: bool
 ) -> None:
-    """Let NODE of PROFILE be installed anew over the network, once.
+    """Let NODE be installed anew over the network, once.
 
     Its next start from the network then installs its operating system anew, without asking; its
     data partition stays. A node that met its peer already comes back by a ticket instead: what a

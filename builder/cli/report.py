@@ -15,10 +15,10 @@ from builder.cli.planning import make_plan
 @KEYS
 @click.option("--force", is_flag=True, help="Replace an older file.")
 def report(profile: Path, output: Path | None, keys: Path | None, force: bool) -> None:
-    """Draw PROFILE's pair on one page of HTML, to look at and to print (A4).
+    """Draw the pair on a page, to look at and to print.
 
     Cables, ports, VLANs and fence paths, the disk with its sectors, open ports, what happens in
-    which order, and labels for the servers. Nothing secret is on it.
+    which order, and labels for the servers, as HTML on A4. Nothing secret is on it.
     """
     from builder.plan.report import render
     from builder.resources import templates

@@ -103,7 +103,7 @@ def serve(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Serve the nodes' kickstarts over HTTP, and a page that shows how far they are.
+    """Serve kickstarts, and a page that shows how far nodes are.
 
     A node may be installed once: its kickstart is for that node's installer, for a while, until the
     node says that it is installed; from then on its boot loader is told to start the disk, until

@@ -13,9 +13,10 @@ from builder.cli.outcome import errors_worded
 @click.option("--node", help="The server to be; default: the first node.")
 @click.option("--serial", help="Another serial number: a server that is none of the pair's.")
 def trial(profile: Path, medium: Path, node: str | None, serial: str | None) -> None:
-    """Boot a demonstration MEDIUM in QEMU as a server of PROFILE, on a blank virtual disk.
+    """Boot a demonstration MEDIUM in QEMU as one of the servers.
 
-    Shows which node the medium takes it for, runs the real %pre and prints the partition table.
+    Its virtual disk is blank. Shows which node the medium takes it for, runs the real %pre and
+    prints the partition table.
     """
     from builder.demo.trial import try_medium
     from builder.profile.load import load

@@ -101,7 +101,10 @@ def _opened(iso: Path | None) -> "Iterator[Source | None]":
 @click.command()
 @click.argument("code")
 def explain(code: str) -> None:
-    """Say what a problem's CODE, such as KS111, means and what to do."""
+    """Say what a problem's CODE means and what to do.
+
+    CODE is such as KS111.
+    """
     from builder.profile.codes import CODES
 
     if code.upper() not in CODES:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from builder.cli import main
+from builder.cli import COMMANDS, main
 from builder.media.boot import verify_boot_medium
 from tests.media.sources import demo_source, el9_iso
 
@@ -29,6 +29,12 @@ def profile(tmp_path: Path) -> Path:
     path = tmp_path / "pair.toml"
     path.write_bytes((ROOT / "profiles/example.toml").read_bytes())
     return path
+
+
+def test_help_says_each_command_whole_in_the_order_of_its_use() -> None:
+    _, listed = ksbuild("--help").output.split("Commands:\n")
+    assert "..." not in listed
+    assert [line.split()[0] for line in listed.splitlines()] == list(COMMANDS)
 
 
 def test_validate(profile: Path) -> None:
