@@ -49,7 +49,7 @@ test-media:  ## the whole boot matrix, every firmware and layout (half an hour)
 	@./setup.sh test && $(BIN)/pytest -m "qemu or slow" tests/media
 
 test-slow:  ## every crash at every effect, a rejoin, what humans type on a pair (hours)
-	@./setup.sh test && $(BIN)/pytest -m slow tests/pair tests/uml tests/qemu
+	@./setup.sh test && $(BIN)/pytest -m slow tests/pair tests/lab tests/uml tests/qemu
 
 bench:  ## patching beside xorriso + implantisomd5; a boot storm; a tree for 200 pairs; the agent on 10 GiB and 10 TiB
 	@./setup.sh test && $(BIN)/python -m bench.cli && $(BIN)/python -m bench.patch
