@@ -82,12 +82,18 @@ def progress_certificate(folder: Path, profile: Profile) -> str | None:
     """
     if profile.progress.certificate is None:
         return None
-    path = folder / profile.progress.certificate
-    text = _text(path, "the certificate of the progress server")
-    found = _CERTIFICATE.findall(text)
+    return certificates(folder / profile.progress.certificate)
+
+
+def certificates(path: Path) -> str:
+    """The PEM certificates of a file and nothing else of it, such as a private key.
+
+    Raises InputError when it is missing or holds none.
+    """
+    found = _CERTIFICATE.findall(_text(path, "the certificate of the progress server"))
     if not found:
         raise InputError(f"{path} holds no PEM certificate", _PUT)
-    return "\n".join(found) + "\n"  # whatever else is in it, such as a private key, stays here
+    return "\n".join(found) + "\n"
 
 
 def _text(path: Path, what: str, absent: str = _PUT) -> str:

@@ -21,12 +21,14 @@ _OWN = ("pairs/", "ipxe/", "boot.ipxe", "refused.ipxe", "EFI/BOOT/grub.cfg")
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A folder of ksbuild pxe's. `base` is this server's URL, `state` its state's file."""
+    """A folder of ksbuild pxe's. `base` is this server's URL, `state` its state's file, `listen`
+    the address that it answers on."""
 
     folder: Path
     base: str
     state: Path
     demonstration: bool
+    listen: str
 
     @property
     def dvd(self) -> bool:
@@ -51,7 +53,7 @@ class Tree:
                     yield path, str(file.resolve())
 
 
-def read_tree(folder: Path, base: str, state: Path) -> Tree:
+def read_tree(folder: Path, base: str, state: Path, listen: str) -> Tree:
     """The tree at `folder`; fails where it is none."""
     from builder.media.pxe import INITRD, KERNEL, MANIFEST, SCHEMA
     from builder.plan.netboot import EFI_LOADER, HTTP, TFTP
@@ -66,7 +68,7 @@ def read_tree(folder: Path, base: str, state: Path) -> Tree:
     for name in (f"{HTTP}/{KERNEL}", f"{HTTP}/{INITRD}", f"{TFTP}/{EFI_LOADER}"):
         if not (folder / name).is_file():
             fail(ENVIRONMENT, f"{folder} is not whole: it has no {name}", then)
-    return Tree(folder, base, state, bool(manifest.get("demonstration")))
+    return Tree(folder, base, state, bool(manifest.get("demonstration")), listen)
 
 
 def lay_out(
@@ -86,6 +88,7 @@ def lay_out(
         demonstration=tree.demonstration,
         pxelinux=(tree.folder / "tftp" / netboot.PXELINUX).is_file(),
         pool=pool,
+        listen="" if ":" in tree.listen or tree.listen == "0.0.0.0" else tree.listen,  # noqa: S104 - told apart
     )
     _write_site(tree, served, site, top)
     menus = {
@@ -118,6 +121,10 @@ def _write_site(tree: Tree, served: "Catalog", site: "Site", top: Path) -> None:
         if target.exists():
             place.parent.mkdir(parents=True, exist_ok=True)
             place.symlink_to(target)
+    top.chmod(0o755)
+    for place in (top / netboot.TFTP, *(top / netboot.TFTP).rglob("*")):  # TFTP servers are nobody
+        if not place.is_symlink():
+            place.chmod(0o755 if place.is_dir() else 0o644)
 
 
 def _loaders(tftp: Path) -> Iterator[str]:

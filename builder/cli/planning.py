@@ -76,6 +76,12 @@ class Prepared:
         """The same for a profile that was changed."""
         return replace(self, profile=profile)
 
+    def shown(self, certificate: Path) -> "Prepared":
+        """The same where the server that is told shows this one, if the profile names none."""
+        from builder.inputs import certificates
+
+        return replace(self, certificate=self.certificate or certificates(certificate))
+
     def _progress(self, told: str | None) -> "Progress | None":
         from builder.plan.tokens import Progress, progress
 

@@ -1,5 +1,6 @@
 """ksbuild serve"""
 
+import contextlib
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -31,8 +32,9 @@ STATE = click.option(
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
 CLEAR_TEXT = (
     "warning: plain HTTP, so whoever listens on this network reads the kickstarts: password hashes,"
-    " SSH public keys, and the keys that introduce the nodes to each other (they open nothing any"
-    " more once the pair is formed), the tokens, and the page; next: --certificate and --key"
+    " SSH public keys, a registration file's activation key, and the keys that introduce the nodes"
+    " to each other (they open nothing any more once the pair is formed), the tokens, and the page;"
+    " next: --certificate and --key"
 )
 
 
@@ -53,6 +55,8 @@ def _listen(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int
     try:
         address = str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]")))
         number = int(port)
+        if not 0 <= number < 65536:
+            raise ValueError
     except ValueError:
         raise click.BadParameter(f"{value!r} is not ADDRESS:PORT, such as 10.0.0.2:8080") from None
     return address, number
@@ -117,6 +121,8 @@ def serve(
         raise click.UsageError("--keys is for one PROFILE; each of several has PROFILE.keys/")
     if (certificate is None) != (key is None):
         raise click.UsageError("--certificate and --key go together")
+    if webhook is not None and not re.fullmatch(r"https?://\S+", webhook):
+        raise click.UsageError("--webhook is http://... or https://...")
     if boot is None and (dnsmasq or pool):
         raise click.UsageError("--dnsmasq and --pool need --boot TREE")
     if boot is not None and (tree or certificate):
@@ -124,7 +130,7 @@ def serve(
     base = _base(listen, url, secure=certificate is not None)
     settings = Settings(*listen, base, state, valid, refetch, certificate, key, webhook)
     with errors_worded():
-        found = read_tree(boot, tree_url(base), state) if boot else None
+        found = read_tree(boot, tree_url(base), state, listen[0]) if boot else None
         asked = _Asked(profiles, keys, tree, found, pool_of(pool), dnsmasq)
         _serve(settings, asked, as_json=as_json, quiet=quiet)
     if not quiet:
@@ -182,7 +188,7 @@ def _serve(settings: "Settings", asked: _Asked, *, as_json: bool, quiet: bool) -
         where = f"{settings.certificate}, {settings.key}"
         fail(ENVIRONMENT, f"{where}: {error.reason or error}", "a PEM certificate and its own key")
     try:
-        plans = _plans(asked, settings.base, say)
+        plans = _plans(asked, settings, say)
         served = catalog(plans, _images(asked, settings))
     except ValueError as error:
         fail(PROFILE, str(error), "serve each pair once, from one profile")
@@ -199,7 +205,7 @@ def _serve(settings: "Settings", asked: _Asked, *, as_json: bool, quiet: bool) -
         boots = None
         if asked.boot:
             boots = lay_out(asked.boot, served, asked.pool, dnsmasq=asked.dnsmasq)
-        serve(settings, served, listening, say, announce, boots)
+        serve(settings, served, listening, say, _say, announce, boots)
 
 
 def _images(asked: _Asked, settings: "Settings") -> "Callable[[Profile], Images]":
@@ -235,11 +241,12 @@ def _allow(settings: "Settings", served: "Catalog") -> None:
 
 
 def _plans(
-    asked: _Asked, base: str, say: Callable[[str], None]
+    asked: _Asked, settings: "Settings", say: Callable[[str], None]
 ) -> "Iterator[tuple[Plan, str, str]]":
     """Each pair's plan for the network, its key, and the profile's file."""
     from builder.plan.kickstart import from_tree
 
+    base = settings.base
     tree = base if asked.boot and asked.boot.dvd else asked.tree
     for profile in asked.profiles:
         prepared = prepare(profile, asked.keys, keep=True)
@@ -251,6 +258,8 @@ def _plans(
             )
         if tree is not None:
             prepared = prepared.changed(from_tree(prepared.profile, tree))
+        if settings.certificate is not None:
+            prepared = prepared.shown(settings.certificate)
         yield prepared.plan(told=base), prepared.serve_key(), str(profile)
         say(f"{profile}: kickstarts are rendered")
 
@@ -281,7 +290,9 @@ def open_store(path: Path, *, make: bool = False) -> "Store":
 
 
 def _say(line: str) -> None:
-    click.echo(f"{time.strftime('%H:%M:%S')} {line}", err=True)
+    """A line for whoever looks; that nobody does any more keeps no node waiting."""
+    with contextlib.suppress(OSError):
+        click.echo(f"{time.strftime('%H:%M:%S')} {line}", err=True)
 
 
 def _silent(_: str) -> None:

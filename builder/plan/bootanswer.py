@@ -86,7 +86,7 @@ def local(name: str) -> Answer:
     """Start the disk: under UEFI by leaving, so that the firmware goes on to it."""
     said = f"ksbuild: {name} is installed, starting its disk"
     return Answer(
-        f"#!ipxe\necho {said}\niseq ${{platform}} efi && exit ||\n"
+        f"#!ipxe\necho {said}\niseq ${{platform}} efi && exit 1 ||\n"
         "sanboot --no-describe --drive 0x80\n",
         f"echo '{said}'\n"
         "if [ $grub_platform = efi ]; then exit 1; fi\nset root=(hd0)\nchainloader +1\nboot\n",
@@ -97,6 +97,6 @@ def refuse(why: str, then: str) -> Answer:
     """Install nothing and say why on the screen; half a minute later the firmware goes on."""
     said = (f"ksbuild: REFUSED: {why}", f"Next: {then}")
     return Answer(
-        "#!ipxe\n" + "".join(f"echo {line}\n" for line in said) + "sleep 30\nexit\n",
+        "#!ipxe\n" + "".join(f"echo {line}\n" for line in said) + "sleep 30\nexit 1\n",
         "".join(f"echo '{line}'\n" for line in said) + "sleep 30\nexit 1\n",
     )

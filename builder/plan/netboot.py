@@ -39,7 +39,8 @@ class Site:
 
     `pool` are the first and the last address for servers that are no node's, where the tree's
     dnsmasq is the network's only DHCP server; without, it stands beside another one. `pxelinux`
-    tells that there is a loader for BIOS.
+    tells that there is a loader for BIOS. dnsmasq listens on the IPv4 address `listen`, without it
+    on the one in `url`, if that has one.
     """
 
     url: str
@@ -47,6 +48,7 @@ class Site:
     demonstration: bool
     pxelinux: bool
     pool: tuple[str, str] | None = None
+    listen: str = ""
 
     @property
     def base(self) -> str:
@@ -168,7 +170,7 @@ def site_files(
         "networks": _networks(nodes),
         "pool_network": pool_network(site, nodes),
         "pairs": _pairs(nodes),
-        "address": _address(site.host),
+        "address": _address(site.listen or site.host),
         "demonstration": site.demonstration,
         "refusal_s": REFUSAL_S,
         "pxelinux": PXELINUX,

@@ -1,11 +1,13 @@
 """Every answer with the headers that keep it where it belongs."""
 
+import sqlite3
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+UNKNOWN = "nothing here for this address"
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -54,3 +56,16 @@ class Pieces(Response):
         for part in parts:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+async def _no_disk(_: Request, error: Exception) -> Response:
+    """What could not be kept is not acknowledged."""
+    return refused(503, f"the state cannot be written: {error}", "look at the server's disk")
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    """Starlette's own refusals, with our headers and without the request's words."""
+    return refused(getattr(error, "status_code", 500), UNKNOWN)
+
+
+WORDED = {sqlite3.Error: _no_disk, 404: _http, 405: _http}

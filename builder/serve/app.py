@@ -5,7 +5,6 @@ What needs no token is only what a boot loader asks by its MAC, which can carry 
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -21,8 +20,9 @@ from starlette.routing import Route
 from builder.plan import bootanswer, tokens
 from builder.plan.bootanswer import Answer
 from builder.serve import admission, answers, page, readings, trust
+from builder.serve.answers import UNKNOWN
 from builder.serve.catalog import Catalog, ServedPair
-from builder.serve.changes import MOST_WATCHERS, Changes, look_elsewhere
+from builder.serve.changes import MOST_WATCHERS, Changes, again_and_again, look_elsewhere
 from builder.serve.events import LARGEST_BYTES, Event, EventError, parse
 from builder.serve.menus import Menus
 from builder.serve.stages import Way, way
@@ -32,7 +32,6 @@ from builder.serve.writer import Writer
 
 MENUS_S = 5.0  # how late a loader may hear that the time to install is over
 BODY_S = 10.0  # a body that takes longer is not waited for
-_UNKNOWN = "nothing here for this address"
 _COUNTERS = ("kickstarts", "kickstarts_refused", "events", "events_refused")
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -48,7 +47,8 @@ class Server:
     base: str
     refetch_s: float
     assets: dict[str, tuple[str, str]]  # name -> (media type, text)
-    say: Callable[[str], None]
+    say: Callable[[str], None]  # what happens
+    warn: Callable[[str], None]  # what goes wrong
     webhook: Webhook | None = None
     files: Mapping[str, str] = field(default_factory=dict)  # path in a URL -> file
     menus: Menus | None = None
@@ -81,7 +81,7 @@ class Server:
                 Route("/EFI/BOOT/grub.cfg-01-{mac}", self.boot, methods=["GET"], name="grub"),
                 Route("/{path:path}", self.file, methods=["GET", "HEAD"]),
             ]
-        app = Starlette(routes=routes, lifespan=self.alive, exception_handlers=_WORDED)
+        app = Starlette(routes=routes, lifespan=self.alive, exception_handlers=answers.WORDED)
         app.router.redirect_slashes = False  # it would repeat the request's Host
         return app
 
@@ -89,10 +89,13 @@ class Server:
     async def alive(self, _: Starlette) -> AsyncIterator[None]:
         """Write, look for what others wrote, and tell the webhook, as long as the server runs."""
         everybody = list(self.catalog.pairs)
-        jobs = [look_elsewhere(self.writer, lambda: self.changes.note(everybody))]
-        jobs += [self.webhook.deliver(self.store, self.writer)] if self.webhook else []
-        jobs += [self.renew_menus()] if self.menus else []
-        tasks = [asyncio.create_task(job) for job in jobs]
+        jobs: list[Callable[[], Awaitable[None]]] = [
+            lambda: look_elsewhere(self.writer, lambda: self.changes.note(everybody))
+        ]
+        if self.webhook:
+            jobs.append(partial(self.webhook.deliver, self.store, self.writer))
+        jobs += [self.renew_menus] if self.menus else []
+        tasks = [asyncio.create_task(again_and_again(job, self.warn)) for job in jobs]
         self.ready()
         try:
             yield
@@ -112,7 +115,7 @@ class Server:
         try:
             self.menus.refresh(keys, self.store.allowance, self.now(), self.refetch_s)
         except OSError as error:
-            self.say(f"boot menus cannot be written: {error.filename}: {error.strerror}")
+            self.warn(f"boot menus cannot be written: {error.filename}: {error.strerror}")
 
     # --- nodes
 
@@ -120,7 +123,7 @@ class Server:
         """A file of the installation: the same for everybody, nothing secret in it."""
         name = self.files.get(request.path_params["path"])
         if name is None:
-            return answers.refused(404, _UNKNOWN)
+            return answers.refused(404, UNKNOWN)
         return FileResponse(name, headers=answers.HEADERS)
 
     async def kickstart(self, request: Request) -> Response:
@@ -128,17 +131,20 @@ class Server:
         key = self.store.whose(tokens.digest(request.path_params["token"]))
         served = self.catalog.nodes.get(key) if key else None
         if key is None or served is None:
-            return self._refused_kickstart(404, _UNKNOWN)
+            return self._refused_kickstart(404, UNKNOWN)
         again = f"ksbuild reinstall {self.catalog.pairs[key.pair].file} {key.node}"
-        if why := admission.other_hardware(served.hardware, request.headers):
-            event = Event("kickstart", "refused", f"{why}; next: look at node.uplink.ports")
-            await self._hear(key, lambda store: store.say(key, event, self.now()))
-            return self._refused_kickstart(403, why)
-        if request.method == "HEAD":
-            return answers.Pieces(served.kickstart, body=False)
         now, allowance = self.now(), self.store.allowance(key)
-        known = allowance is not None and allowance.fetched is not None
-        if allowance is None or not known or admission.closed(allowance, now, self.refetch_s):
+        if allowance is None:
+            return self._refused_kickstart(404, UNKNOWN)
+        if why := admission.other_hardware(served.hardware, request.headers):
+            await self._refuse(key, allowance, "kickstart", why, "look at node.uplink.ports")
+            return self._refused_kickstart(403, why)
+        closed = admission.closed(allowance, now, self.refetch_s)
+        if request.method == "HEAD":
+            if closed:
+                return answers.refused(410, closed, again)
+            return answers.Pieces(served.kickstart, body=False)
+        if closed or allowance.fetched is None:
             fetch = partial(Store.fetch, key=key, now=now, refetch_s=self.refetch_s, again=again)
             if why := await self._hear(key, fetch):
                 return self._refused_kickstart(410, why, again)
@@ -171,8 +177,7 @@ class Server:
             return bootanswer.local(key.node)
         if why := admission.closed(allowance, self.now(), self.refetch_s):
             then = f"ksbuild reinstall {self.catalog.pairs[key.pair].file} {key.node}"
-            event = Event("installer", "refused", f"{why}; next: {then}")
-            await self._hear(key, lambda store: store.say(key, event, self.now()))
+            await self._refuse(key, allowance, "installer", why, then)
             return bootanswer.refuse(f"{key.node} is not to be installed: {why}", then)
         event = Event("installer", "started", "its boot loader was told to install")
         await self._hear(key, lambda store: store.say(key, event, self.now()))
@@ -202,6 +207,14 @@ class Server:
         self.counts["events_refused"] += 1
         return answers.refused(status, why)
 
+    async def _refuse(
+        self, key: Key, allowance: admission.Allowance, stage: str, why: str, then: str
+    ) -> None:
+        """Have the page say why not; of a node that is installed it stopped nothing."""
+        if allowance.installed is None:
+            event = Event(stage, "refused", f"{why}; next: {then}")
+            await self._hear(key, lambda store: store.say(key, event, self.now()))
+
     async def _hear(self, key: Key, change: Callable[[Store], T]) -> T:
         done = await self.writer.do(change)
         self.changes.note([key.pair])
@@ -216,7 +229,7 @@ class Server:
 
         async def guarded(request: Request) -> Response:
             if tokens.digest(request.path_params["token"]) != self.catalog.page:
-                return answers.refused(404, _UNKNOWN)
+                return answers.refused(404, UNKNOWN)
             return await handler(request)
 
         return guarded
@@ -233,7 +246,7 @@ class Server:
         """Both nodes of one pair."""
         pair = self.catalog.pairs.get(request.path_params["pair"])
         if pair is None:
-            return answers.refused(404, _UNKNOWN)
+            return answers.refused(404, UNKNOWN)
         return self._page(pair, base="../", alone=len(self.catalog.pairs) == 1)
 
     def _page(self, pair: ServedPair, *, base: str, alone: bool) -> Response:
@@ -243,7 +256,7 @@ class Server:
     async def asset(self, request: Request) -> Response:
         """The style and the script, by name."""
         found = self.assets.get(request.path_params["asset"])
-        return answers.text(found[1], kind=found[0]) if found else answers.refused(404, _UNKNOWN)
+        return answers.text(found[1], kind=found[0]) if found else answers.refused(404, UNKNOWN)
 
     async def status(self, _: Request) -> Response:
         """Everything as JSON."""
@@ -257,7 +270,7 @@ class Server:
         """Server-sent events: something changed, look again."""
         pair = request.path_params.get("pair")
         if pair is not None and pair not in self.catalog.pairs:
-            return answers.refused(404, _UNKNOWN)
+            return answers.refused(404, UNKNOWN)
         if self.changes.watchers >= MOST_WATCHERS:
             return answers.refused(503, "too many watch already", "reload the page")
         watched = self.changes.watch(pair)
@@ -283,18 +296,3 @@ async def _body(request: Request) -> bytes | None:
     except (TimeoutError, ClientDisconnect):
         return None
     return bytes(taken)
-
-
-async def _no_disk(_: Request, error: Exception) -> Response:
-    """What could not be kept is not acknowledged."""
-    return answers.refused(
-        503, f"the state cannot be written: {error}", "look at the server's disk"
-    )
-
-
-async def _http(_: Request, error: Exception) -> Response:
-    """Starlette's own refusals, with our headers and without the request's words."""
-    return answers.refused(getattr(error, "status_code", 500), _UNKNOWN)
-
-
-_WORDED = {sqlite3.Error: _no_disk, 404: _http, 405: _http}

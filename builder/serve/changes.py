@@ -1,12 +1,13 @@
 """Who watches the page is woken when something changed, at most once a second."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from builder.serve.store import Store
 from builder.serve.writer import Writer
 
-QUIET_S, BREATH_S, LOOK_S = 15.0, 1.0, 1.0
+QUIET_S, BREATH_S, LOOK_S, AGAIN_S = 15.0, 1.0, 1.0, 5.0
 MOST_WATCHERS = 64
 
 
@@ -63,3 +64,13 @@ async def look_elsewhere(writer: Writer, note: Callable[[], None]) -> None:
         if (now := await writer.do(Store.changed_elsewhere)) != seen:
             seen = now
             note()
+
+
+async def again_and_again(job: Callable[[], Awaitable[None]], warn: Callable[[str], None]) -> None:
+    """Do what never ends, and begin anew after each time that the state could not be used."""
+    while True:
+        try:
+            await job()
+        except sqlite3.Error as error:
+            warn(f"the state cannot be used: {error}; again in {AGAIN_S:.0f} s")
+            await asyncio.sleep(AGAIN_S)

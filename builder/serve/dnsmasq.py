@@ -62,7 +62,8 @@ class Dnsmasq:
                 what = "does not start" if status is None else f"ended with {status}"
                 raise DemoError(
                     f"dnsmasq {what}: {self._last_line()}",
-                    f"look at {self._settings}, and who else serves here: ss -lunp",
+                    f"look at {self._settings}, whether everybody may enter its folder, and who "
+                    "else serves here: ss -lunp",
                 )
             time.sleep(0.02)
         self._thread.start()

@@ -36,6 +36,11 @@ class Event:
         """Whether the node starts from its disk from now on."""
         return self.stage == "installed" and self.event == "done"
 
+    @property
+    def follows_installation(self) -> bool:
+        """Whether only an installed node says so; the call itself is made once and may be lost."""
+        return NAMES.index(self.stage) > NAMES.index("installed")
+
 
 def parse(body: bytes) -> Event:
     """stage=..&event=..&detail=.. as an Event. Raises EventError."""

@@ -54,6 +54,8 @@ class Menus:
         """Whole or not at all: a loader may be reading it."""
         place = self._folder / path
         place.parent.mkdir(parents=True, exist_ok=True)
+        for above in Path(path).parents:
+            (self._folder / above).chmod(0o755)
         part = place.with_name(f".{place.name}.part")
         part.write_text(text, encoding="utf-8")
         part.chmod(0o644)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from builder.serve.catalog import ServedPair
-from builder.serve.stages import NAMES, Row, Way
+from builder.serve.stages import Row, Way
 
 SCHEMA = "ksbuild/serve-status/1"
 _GAUGES = {
@@ -66,7 +66,7 @@ def _gauges(pairs: Paired, gauge: str) -> Iterator[tuple[str, str]]:
                 "complete": int(way.complete),
                 "stopped": int(bool(way.stopped)),
                 "stages_passed": way.passed,
-                "stages": len(NAMES),
+                "stages": len(way.rows),
                 "heard_timestamp_seconds": way.heard,
             }[gauge]
             if number is not None:

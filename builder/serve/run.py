@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from builder.inputs import certificates
 from builder.serve import trust
 from builder.serve.app import Server
 from builder.serve.catalog import Catalog
@@ -64,17 +66,19 @@ class Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, ending: Callable[[], None]) -> None:
         super().__init__(config)
         self._ending = ending
-        self._silent: dict[object, int] = {}
+        self._silent: dict[tuple[Any, Any], int] = {}
 
     async def on_tick(self, counter: int) -> bool:
-        """Ten times a second: hang up on those who have connected and not asked for long enough."""
+        """Ten times a second: hang up on those who have not asked anything whole for long enough,
+        since they connected or since the last answer, whatever else they send."""
         if counter % 10 == 0:
             callers = [c for c in self.server_state.connections if isinstance(c, H11Protocol)]
-            asked_nothing = [caller for caller in callers if caller.cycle is None]
-            self._silent = {c: self._silent.get(c, 0) + 1 for c in asked_nothing}
-            for connection in asked_nothing:
-                if self._silent[connection] > SILENT_S and connection.transport is not None:
-                    connection.transport.abort()
+            idle = [c for c in callers if c.cycle is None or c.cycle.response_complete]
+            known = {(c, c.cycle): self._silent.get((c, c.cycle), 0) + 1 for c in idle}
+            self._silent = known
+            for caller in idle:
+                if known[caller, caller.cycle] > SILENT_S and caller.transport is not None:
+                    caller.transport.abort()
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -122,6 +126,7 @@ def serve(
     catalog: Catalog,
     listening: socket.socket,
     say: Callable[[str], None],
+    warn: Callable[[str], None],
     ready: Callable[[], None],
     boots: Boots | None = None,
 ) -> None:
@@ -134,12 +139,12 @@ def serve(
     reading, writing = Store(settings.state), Store(settings.state)
     writer = Writer(writing)
     names = {pair.id: pair.name for pair in catalog.pairs.values()}
-    webhook = Webhook(poster(settings.webhook), names, say) if settings.webhook else None
+    webhook = Webhook(poster(settings.webhook), names, warn) if settings.webhook else None
     folder, texts = Path(__file__).parent, {}
     for name, kind in _ASSETS.items():
         texts[name] = (kind, (folder / name).read_text(encoding="utf-8"))
     server = Server(
-        catalog, reading, writer, settings.base, settings.refetch_s, texts, say, webhook
+        catalog, reading, writer, settings.base, settings.refetch_s, texts, say, warn, webhook
     )
     server.ready = ready
     if settings.certificate is not None:
@@ -154,7 +159,7 @@ def serve(
     try:
         if boots is not None:
             boots.menus.refresh(catalog.nodes, reading.allowance, time.time(), settings.refetch_s)
-        with _ended_by_term(), contextlib.suppress(KeyboardInterrupt), _with(boots, say):
+        with _ended_by_term(), contextlib.suppress(KeyboardInterrupt), _with(boots, warn):
             Uvicorn(_config(settings, server), server.changes.end).run(sockets=[listening])
     finally:
         writer.close()
@@ -164,7 +169,7 @@ def serve(
 
 def _believed(certificate: Path, catalog: Catalog) -> Iterator[str]:
     """This server's certificate; the public ones as well where the installer is on another."""
-    yield certificate.read_text(encoding="utf-8")
+    yield certificates(certificate)
     if any(node.images.stage2.startswith("https:") for node in catalog.nodes.values()):
         yield Path(DEFAULT_CA_BUNDLE_PATH).read_text(encoding="utf-8")
 
@@ -190,12 +195,12 @@ def _config(settings: Settings, server: Server) -> uvicorn.Config:
 
 
 @contextlib.contextmanager
-def _with(boots: Boots | None, say: Callable[[str], None]) -> Iterator[None]:
+def _with(boots: Boots | None, warn: Callable[[str], None]) -> Iterator[None]:
     """dnsmasq, where it is wanted, as long as the block runs."""
     if boots is None or boots.dnsmasq is None:
         yield
         return
-    dnsmasq = Dnsmasq(boots.dnsmasq, say)
+    dnsmasq = Dnsmasq(boots.dnsmasq, warn)
     dnsmasq.begin()
     try:
         yield

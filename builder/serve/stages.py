@@ -56,11 +56,13 @@ _STEPS = {
     "guests": "Ready for guests",
     "verification": "Measured",
 }
-# Only a complete node says the last ones: it tells what befalls the pair (firstboot/alerting.py)
-# and answers its peer (_stay).
+# Only a complete node says the last ones: it is changed and renewed by a human's word, tells what
+# befalls the pair (firstboot/alerting.py) and answers its peer (_stay).
 _LAST = {
     "report": "Report",
     "result": "Complete",
+    "apply": "Another plan",
+    "update": "Packages renewed",
     "alerts": "Events since",
     "answering": "Answering its peer",
 }
@@ -70,6 +72,7 @@ TITLES: dict[str, str] = {
     **_LAST,
 }
 NAMES = tuple(TITLES)
+_SELDOM = ("apply", "update")  # shown once they were heard of
 _NEXT = re.compile(r"(?:; next: |\n?\bNext: )", re.DOTALL)
 _PERCENT = re.compile(r"(?<![\d.])(\d{1,3}(?:\.\d+)?) ?%")
 
@@ -141,6 +144,8 @@ def way(node: str, said: Mapping[str, Said]) -> Way:
 def _rows(said: Mapping[str, Said], furthest: int) -> Iterator[Row]:
     for number, (name, title) in enumerate(TITLES.items()):
         heard = said.get(name)
+        if heard is None and name in _SELDOM:
+            continue
         if heard is None:
             behind = number < furthest and name != "report"
             yield Row(name, title, "done" if behind else "ahead")

@@ -160,7 +160,8 @@ class Store:
                 "UPDATE node SET fetched=? WHERE pair=? AND name=?", (now, key.pair, key.node)
             )
         event = Event("kickstart", "refused", f"{why}; next: {again}") if why else _FETCHED
-        self.say(key, event, now)
+        if allowance.installed is None:
+            self.say(key, event, now)
         return why
 
     # --- how far they are
@@ -169,12 +170,23 @@ class Store:
         """Keep what a node tells of itself; a new installation begins with a clean page."""
         if event.starts_over:
             self._forget_stages(key, but="kickstart")
-        if event.ends_installation:
-            self._db.execute(
-                "UPDATE node SET installed=COALESCE(installed, ?) WHERE pair=? AND name=?",
-                (now, key.pair, key.node),
-            )
+        if event.ends_installation or event.follows_installation:
+            self._installed(key, now, fetched=event.follows_installation)
         self.say(key, event, now)
+
+    def _installed(self, key: Key, now: float, *, fetched: bool) -> None:
+        """The node is installed; with `fetched` only if its kickstart went out: before that the
+        operating system that is to be replaced may still speak."""
+        allowance = self.allowance(key)
+        if allowance is None or allowance.installed or (fetched and allowance.fetched is None):
+            return
+        where = (key.pair, key.node)
+        self._db.execute("UPDATE node SET installed=? WHERE pair=? AND name=?", (now, *where))
+        self._db.execute(  # what it was refused meanwhile did not stop it
+            "DELETE FROM stage WHERE pair=? AND node=? AND event='refused'"
+            " AND stage IN ('installer', 'kickstart')",
+            where,
+        )
 
     def say(self, key: Key, event: Event, now: float) -> None:
         """Keep one stage's last event, and what the webhook is to be told of it."""

@@ -19,11 +19,11 @@ KEPT_S = 24 * 3600.0  # what nobody took by then is old news
 
 @dataclass
 class Webhook:
-    """Posts notices in order, again and again; each at least once."""
+    """Posts notices again and again, each at least once, in order as far as they are taken."""
 
     post: Callable[[bytes], None]  # raises OSError when it was not taken
     names: dict[str, str]  # pair's id -> its name
-    say: Callable[[str], None]
+    warn: Callable[[str], None]
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def wake(self) -> None:
@@ -35,16 +35,26 @@ class Webhook:
         pause_s = FIRST_S
         while True:
             self._news.clear()
-            try:
-                for notice in store.notices():
-                    await self._tell(notice)
-                    await writer.do(partial(Store.told, notice=notice.id))
-                pause_s = FIRST_S
-                await self._news.wait()
-            except OSError as error:
-                self.say(f"webhook: {error}; again in {pause_s:.0f} s")
+            notices = store.notices()
+            failures = [await self._take(notice, writer) for notice in notices]
+            for failure in filter(None, failures):
+                self.warn(f"webhook: {failure}; again in {pause_s:.0f} s")
+            if any(failures):
                 await asyncio.sleep(pause_s)
                 pause_s = min(LONGEST_S, 2 * pause_s)
+                continue
+            pause_s = FIRST_S
+            if not notices:
+                await self._news.wait()
+
+    async def _take(self, notice: Notice, writer: Writer) -> OSError | None:
+        """Tell one and strike it off; why that failed, which holds back no other."""
+        try:
+            await self._tell(notice)
+        except OSError as error:
+            return error
+        await writer.do(partial(Store.told, notice=notice.id))
+        return None
 
     async def _tell(self, notice: Notice) -> None:
         if time.time() - notice.at > KEPT_S:

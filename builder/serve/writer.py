@@ -53,16 +53,21 @@ class Writer:
                 return
 
     def _commit(self, jobs: list[_Job]) -> None:
-        """All of them or none. Whoever went away meanwhile is not answered, but was heard."""
+        """All of them, or each by itself where one cannot be done.
+
+        Whoever went away meanwhile is not answered, but was heard.
+        """
         answers: list[tuple[Future[Any], Any]] = []
         try:
             with self._store.transaction():
                 for change, future in jobs:
                     answers.append((future, change(self._store)))
-        except Exception as error:  # noqa: BLE001 - each caller gets it
-            for _, future in jobs:
-                if future.set_running_or_notify_cancel():
-                    future.set_exception(error)
+        except Exception as error:  # noqa: BLE001 - its caller gets it
+            if len(jobs) > 1:
+                for job in jobs:
+                    self._commit([job])
+            elif jobs[0][1].set_running_or_notify_cancel():
+                jobs[0][1].set_exception(error)
             return
         for future, answer in answers:
             if future.set_running_or_notify_cancel():

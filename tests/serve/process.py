@@ -77,18 +77,25 @@ def a_profile(folder: Path) -> Path:
 
 
 @contextmanager
-def serving(folder: Path, *options: str) -> Iterator[Process]:
-    """ksbuild serve pair.toml --json; ended by SIGTERM unless it was before."""
+def serving(folder: Path, *options: str, unread: bool = False) -> Iterator[Process]:
+    """ksbuild serve pair.toml --json; ended by SIGTERM unless it was before.
+
+    With `unread` nobody is there any more for what it says.
+    """
     profile, port = a_profile(folder), a_port(folder)
     command = [sys.executable, "-m", "builder", "serve", str(profile), "--json"]
     command += ["--listen", f"127.0.0.1:{port}", "--state", str(folder / "state.sqlite"), *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     with (folder / "log").open("a") as log:
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder, env=environment
-        )
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE if unread else log, text=True,
+            cwd=folder, env=environment,
+        )  # fmt: skip
     try:
-        yield Process(process, port, _told(process), folder)
+        told = _told(process)
+        if process.stderr:
+            process.stderr.close()
+        yield Process(process, port, told, folder)
     finally:
         if process.poll() is None:
             process.terminate()

@@ -184,7 +184,8 @@ def running(
     writer = Writer(writing)
     said: list[str] = []
     listening = bind("127.0.0.1", 0)
-    server = Server(things, store, writer, BASE, REFETCH_S, ASSETS, said.append, webhook)
+    heard = (said.append, said.append)
+    server = Server(things, store, writer, BASE, REFETCH_S, ASSETS, *heard, webhook)
     one = Running(listening.getsockname()[1], server, state, said)
     server.now = lambda: time.time() + one.ahead_s
     if certificate:

@@ -66,7 +66,7 @@ def test_a_tree_of_another_version(tree: Path, tmp_path: Path) -> None:
 def test_of_a_tree_for_another_pair_only_the_sources_files_are_served(
     tree: Path, tmp_path: Path
 ) -> None:
-    found = read_tree(tree, "http://10.0.0.9:8080", tmp_path / "state")
+    found = read_tree(tree, "http://10.0.0.9:8080", tmp_path / "state", "10.0.0.9")
     boots = lay_out(found, served(), None, dnsmasq=False)
     assert set(boots.files) == {
         "images/pxeboot/vmlinuz", "images/pxeboot/initrd.img", "EFI/BOOT/BOOTX64.EFI",

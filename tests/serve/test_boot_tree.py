@@ -1,5 +1,6 @@
 """ksbuild serve with a tree of ksbuild pxe's."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,22 @@ def test_the_tree_without_what_is_a_pairs(tree: Path, tmp_path: Path) -> None:
             "/",
         ):
             assert process.ask(path).status == 404, path
+
+
+def test_who_serves_it_by_tftp(tree: Path, tmp_path: Path) -> None:
+    """On the address that it listens on, whatever it is called; for a user who is nobody."""
+    before = os.umask(0o077)
+    try:
+        port = a_port(tmp_path)
+        with serving(tmp_path, "--boot", str(tree), "--url", f"http://localhost:{port}"):
+            top = next(tmp_path.glob("*.boot"))
+            assert "\nlisten-address=127.0.0.1\n" in (top / "dnsmasq.conf").read_text()
+            ours = [path for path in (top / "tftp").rglob("*") if not path.is_symlink()]
+            assert {path.stat().st_mode & 0o777 for path in ours if path.is_file()} == {0o644}
+            folders = (top, top / "tftp", *(path for path in ours if path.is_dir()))
+            assert {path.stat().st_mode & 0o777 for path in folders} == {0o755}
+    finally:
+        os.umask(before)
 
 
 def test_the_folder_for_tftp(tree: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from builder.serve import app
 from tests.serve import replay
 from tests.serve.running import OTHER, SECRET, Running, running, served
 
@@ -219,3 +220,42 @@ def test_many_pairs(tmp_path: Path, page: Page, complaints: list[str]) -> None:
         page.get_by_role("link", name="All pairs").click()
         expect(page.locator("h1")).to_have_text("2 pairs")
     assert [said for said in complaints if "ERR_" not in said] == []
+
+
+def test_a_row_with_the_focus_is_told_at_once_and_shown_once_it_is_left(
+    tmp_path: Path, page: Page
+) -> None:
+    with running(tmp_path, served(SECRET, OTHER)) as server:
+        go(page, server)
+        expect(page.locator("#live")).to_contain_text("Live")
+        page.get_by_role("link", name="00014").focus()
+        server.tell("guests", "failed", "x", node="justinian")
+        expect(page.locator("#live")).to_contain_text("justinian: Ready for guests: failed")
+        row = page.locator("tr[id^='node_justinian_']").first
+        expect(row).to_contain_text("not heard of yet")
+        assert page.evaluate("document.activeElement.textContent") == "00014"
+        page.evaluate("document.activeElement.blur()")
+        expect(row).to_contain_text("Ready for guests: failed")
+
+
+def test_a_silent_node_grows_older_on_the_page(server: Running, page: Page) -> None:
+    server.tell("uplink", "ok")
+    page.clock.install()
+    go(page, server)
+    expect(page.locator("#node_justinian_now")).to_contain_text("heard 0 s ago")
+    server.ahead_s = 300
+    page.clock.run_for(16_000)
+    expect(page.locator("#node_justinian_now")).to_contain_text("heard 5 min ago")
+
+
+def test_a_server_that_had_no_place_for_one_more_is_asked_again(
+    server: Running, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A browser gives up for good where it is answered with an error."""
+    monkeypatch.setattr(app, "MOST_WATCHERS", 0)
+    go(page, server)
+    expect(page.locator("#live")).to_contain_text("lost")
+    monkeypatch.undo()
+    expect(page.locator("#live")).to_contain_text("Live")
+    server.tell("guests", "ok")
+    expect(page.locator("#node_justinian_now")).to_contain_text("Ready for guests: done")

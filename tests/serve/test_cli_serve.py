@@ -58,6 +58,8 @@ def test_without_the_extra(tmp_path: Path, missing: str) -> None:
         ((*LISTEN, "--url", "http://x/$(reboot)"), "--url is just http://HOST:PORT"),
         ((*LISTEN, "--valid", "1s"), "is not a time such as 30m, 8h or 2d"),
         ((*LISTEN, "--refetch", "9999d"), "is not a time such as 30m, 8h or 2d"),
+        (("--listen", "127.0.0.1:99999"), "is not ADDRESS:PORT"),
+        ((*LISTEN, "--webhook", "hooks.example.org/x"), "--webhook is http://... or https://..."),
         ((*LISTEN, "--key", "x"), "--certificate and --key go together"),
         ((*LISTEN, "--keys", "x", "b.toml"), "--keys is for one PROFILE"),
     ],
@@ -188,3 +190,18 @@ def test_a_node_that_met_its_peer_needs_a_ticket(tmp_path: Path, event: str) -> 
         done = ksbuild("reinstall", profile, node, "--state", path, *options)
         assert done.exit_code == 0, done.stderr
     store.close()
+
+
+def test_nodes_are_served_though_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    """Such as a terminal that was closed: the line is lost, no answer is."""
+    with serving(tmp_path, unread=True) as server:
+        assert server.tell("julius", b"stage=uplink&event=ok") == 204
+        assert server.ask("/boot/00:25:B3:22:D9:3C/ipxe").status == 200
+
+
+def test_a_state_that_another_holds(tmp_path: Path) -> None:
+    profile, path = a_profile(tmp_path), tmp_path / "state"
+    path.write_text("junk" * 1000)
+    done = ksbuild("reinstall", profile, "julius", "--state", path)
+    assert done.exit_code == 6
+    assert "cannot be used" in done.stderr

@@ -143,3 +143,10 @@ def test_evidence_and_next_command_as_the_agent_and_pre_word_them() -> None:
     assert then.startswith("if nobody")
     assert split("just that") == ("just that", "")
     assert split("") == ("nothing was said", "")
+
+
+@pytest.mark.parametrize("stage", ["apply", "update"])
+def test_what_is_seldom_shows_once_it_was_heard_of(stage: str) -> None:
+    assert stage not in rows()
+    assert stage not in rows(result=("complete", ""), answering=("ok", ""))
+    assert rows(**{stage: ("failed", "x; next: y")})[stage] == "failed"

@@ -179,3 +179,36 @@ def test_when_it_is_closed(
 ) -> None:
     said = closed(Allowance(1, 100.0, fetched, installed), now, 10.0)
     assert (why in said) if why else said == ""
+
+
+def test_head_tells_what_get_would(server: Running) -> None:
+    path, headers = server.kickstart(), server.installer()
+    assert server.ask(path, "HEAD", headers=headers).status == 200
+    server.ahead_s = VALID_S + 1
+    assert server.ask(path, "HEAD", headers=headers).status == 410
+
+
+def test_of_a_node_that_is_installed_no_refusal_is_told(server: Running) -> None:
+    """Somebody opened the address, or an installer asked once more: it stopped nothing."""
+    server.fetch()
+    server.tell("installed", "done")
+    assert server.ask(server.kickstart()).status == 403
+    assert server.fetch().status == 410
+    assert "starting its disk" in boot(server)
+    said = server.server.store.stages(server.key().pair)["justinian"]
+    assert {what.event for what in said.values()} == {"done"}
+    assert server.server.store.notices() == []
+
+
+@pytest.mark.parametrize("gone", ["installed", "refused"])
+def test_ipxe_hands_back_with_an_error_so_that_the_firmware_goes_on(
+    server: Running, gone: str
+) -> None:
+    """EDK2 opens its own menu where an application has ended well."""
+    if gone == "installed":
+        server.tell("installed", "done")
+    else:
+        server.ahead_s = VALID_S + 1
+    assert re.findall(r"\bexit\b.*", boot(server)) == [
+        "exit 1 ||" if gone == "installed" else "exit 1"
+    ]

@@ -1,5 +1,6 @@
 """What boot loaders find by TFTP, as the node's right to be installed changes."""
 
+import os
 from pathlib import Path
 
 from builder.plan.tftpmenus import TOKEN, NodeMenus
@@ -46,3 +47,16 @@ def test_only_those_asked_for(tmp_path: Path) -> None:
     menus = Menus(tmp_path, {NODE: MENUS, OTHER: MENUS}, lambda key, _: key.node)
     refreshed(menus, tmp_path, Allowance(1, 100.0))
     assert (tmp_path / PATH).read_text() == "install ks/justinian"
+
+
+def test_everybody_may_read_them_whatever_the_umask(tmp_path: Path) -> None:
+    """A TFTP server gives up its rights."""
+    before = os.umask(0o077)
+    try:
+        top = tmp_path / "tftp"
+        menus = Menus(top, {NODE: MENUS}, lambda key, _: key.node)
+        refreshed(menus, top, Allowance(1, 100.0))
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (top, (top / PATH).parent)} == {0o755}
+    assert (top / PATH).stat().st_mode & 0o777 == 0o644

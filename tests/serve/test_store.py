@@ -108,3 +108,30 @@ def test_notices_that_nobody_takes_do_not_pile_up(tmp_path: Path) -> None:
             store.hear(Key("pair", f"n{n}"), Event("disk", "failed"), 1.0)
     (count,) = store._db.execute("SELECT COUNT(*) FROM notice").fetchone()
     assert count == 1000
+
+
+@pytest.mark.parametrize("stage", ["first-boot", "uplink", "result"])
+def test_a_lost_call_is_made_good_by_what_only_an_installed_node_says(
+    tmp_path: Path, stage: str
+) -> None:
+    """Before its kickstart went out it is the older installation that speaks."""
+    store = Store(tmp_path / "state")
+    store.allow_once(KEY, "token", 1e9)
+    store.hear(KEY, Event(stage, "done"), 1.0)
+    assert not installed(store)
+    assert store.fetch(KEY, 2.0, 60.0, "again") == ""
+    store.hear(KEY, Event("disk", "done"), 3.0)
+    assert not installed(store)
+    assert store.fetch(KEY, 99.0, 60.0, "again") != ""
+    assert store.stages("pair")["a"]["kickstart"].event == "refused"
+    store.hear(KEY, Event(stage, "started"), 100.0)
+    assert installed(store) == 100.0
+    assert "kickstart" not in store.stages("pair")["a"], "what did not stop it after all"
+    assert store.fetch(KEY, 101.0, 60.0, "again") == "it is installed"
+    assert "kickstart" not in store.stages("pair")["a"]
+
+
+def installed(store: Store) -> float | None:
+    known = store.allowance(KEY)
+    assert known is not None
+    return known.installed

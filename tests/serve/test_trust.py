@@ -1,5 +1,6 @@
 """By HTTPS an installer gets its kickstart from this server alone, with what its loader brings."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -37,6 +38,17 @@ def curl(url: str, bundle: Path, *more: str) -> "subprocess.CompletedProcess[byt
     return subprocess.run(argv, check=False, capture_output=True)
 
 
+def told_by(kickstart: str, folder: Path, base: str) -> None:
+    """Tell that server what %pre would, with the token and the certificate in the kickstart."""
+    (token,) = set(re.findall(r"\bjustinian\) token=(\S+) ;;", kickstart))
+    inside = r"ksbuild-progress\.crt <<'KSBUILD_PEM'\n(.*?)\nKSBUILD_PEM\n"
+    (pem,) = set(re.findall(inside, kickstart, re.DOTALL))
+    (folder / "in-kickstart.crt").write_text(f"{pem}\n")
+    more = ["-H", f"Authorization: Bearer {token}", "-d", "stage=uplink&event=ok"]
+    done = curl(f"{base}/events", folder / "in-kickstart.crt", *more)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "public"), [(("--tree", "http://10.0.0.1/el9"), False), ((), True)]
 )
@@ -47,7 +59,9 @@ def test_from_the_loaders_answer_to_the_kickstart(
     crt, key = certificate(tmp_path, "own")
     stranger, _ = certificate(tmp_path, "stranger")
     base = f"https://127.0.0.1:{a_port(tmp_path)}"
-    secure = ("--certificate", str(crt), "--key", str(key))
+    both = tmp_path / "both.pem"  # as many keep them
+    both.write_text(key.read_text() + crt.read_text())
+    secure = ("--certificate", str(both), "--key", str(both))
     with serving(tmp_path, *secure, *options) as process:
         assert process.told["url"] == base
         script = curl(f"{base}/boot/{MAC}/ipxe", crt).stdout.decode()
@@ -59,9 +73,15 @@ def test_from_the_loaders_answer_to_the_kickstart(
         got = curl(url, bundle, *OURS)
         assert got.returncode == 0, got.stderr
         assert b"# Kickstart of justinian, pair 00014." in got.stdout
+        assert key.read_bytes().strip() not in got.stdout
+        told_by(got.stdout.decode(), tmp_path, base)
+        seen = curl(f"{process.told['page']}status", crt).stdout
+        stages = json.loads(seen)["pairs"][0]["nodes"][0]["stages"]
+        assert [each["state"] for each in stages if each["name"] == "uplink"] == ["done"]
         for other in (stranger, PUBLIC):
             assert curl(url, other, *OURS).returncode == UNVERIFIED
     believed = bundle.read_text()
+    assert "PRIVATE KEY" not in believed
     assert believed.startswith(crt.read_text())
     assert (believed.count("BEGIN CERTIFICATE") > 50) == public
 

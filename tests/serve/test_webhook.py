@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from builder.serve import webhook
+from builder.serve.events import Event
+from builder.serve.stages import NAMES
 from builder.serve.webhook import Webhook, poster
 from tests.serve.running import Running, running
 
@@ -25,6 +27,7 @@ class Hook:
     statuses: list[int] = field(default_factory=list)
     heard: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
+    never: str = ""  # of this node nothing is taken
 
 
 @pytest.fixture
@@ -35,6 +38,7 @@ def hook() -> Iterator[Hook]:
         def do_POST(self) -> None:
             said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             status = one.statuses.pop(0) if one.statuses else 200
+            status = 404 if said["node"] == one.never else status
             self.send_response(status)
             self.send_header("Location", f"http://127.0.0.1:{one.port}/elsewhere")
             self.end_headers()
@@ -78,7 +82,7 @@ def test_both_are_told(tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPat
     with running(tmp_path, webhook=with_hook(hook, said)) as server:
         bring_up(server)
         eventually(lambda: len(hook.heard) == 2)
-    failed, finished = hook.heard
+    failed, finished = sorted(hook.heard, key=lambda said: str(said["what"]))
     assert failed["schema"] == "ksbuild/webhook/1"
     assert (failed["what"], failed["pair"], failed["node"]) == ("failed", "00014", "justinian")
     assert failed["detail"] == "the BMC is julius's own; next: mend node.fencing"
@@ -109,3 +113,21 @@ def test_nobody_there_holds_nothing_up(tmp_path: Path) -> None:
         bring_up(server)
         assert server.ask(server.page).status == 200
         eventually(lambda: [line for line in said if "ConnectionError" in line])
+
+
+def test_one_that_is_never_taken_holds_no_other_back(
+    tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And there may be more than are looked at together."""
+    monkeypatch.setattr(webhook, "FIRST_S", 0.05)
+    hook.never = "justinian"
+    with running(tmp_path) as server, server.server.store.transaction():
+        server.server.store.hear(server.key(), Event("fencing", "refused"), time.time())
+        for stage in NAMES:
+            server.server.store.hear(server.key("julius"), Event(stage, "failed"), time.time())
+    said: list[str] = []
+    with running(tmp_path, webhook=with_hook(hook, said)):
+        eventually(lambda: len(hook.heard) == len(NAMES))
+    assert len(NAMES) > 20
+    assert {told["node"] for told in hook.heard} == {"julius"}
+    assert any("status 404" in line for line in said)
