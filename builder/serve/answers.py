@@ -1,6 +1,5 @@
 """Every answer with the headers that keep it where it belongs."""
 
-import sqlite3
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -58,14 +57,11 @@ class Pieces(Response):
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
-async def _no_disk(_: Request, error: Exception) -> Response:
+async def no_disk(_: Request, error: Exception) -> Response:
     """What could not be kept is not acknowledged."""
     return refused(503, f"the state cannot be written: {error}", "look at the server's disk")
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def no_route(_: Request, error: Exception) -> Response:
     """Starlette's own refusals, with our headers and without the request's words."""
     return refused(getattr(error, "status_code", 500), UNKNOWN)
-
-
-WORDED = {sqlite3.Error: _no_disk, 404: _http, 405: _http}

@@ -5,6 +5,7 @@ What needs no token is only what a boot loader asks by its MAC, which can carry 
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
@@ -33,6 +34,7 @@ from builder.serve.writer import Writer
 MENUS_S = 5.0  # how late a loader may hear that the time to install is over
 BODY_S = 10.0  # a body that takes longer is not waited for
 _COUNTERS = ("kickstarts", "kickstarts_refused", "events", "events_refused")
+_WORDED = {sqlite3.Error: answers.no_disk, 404: answers.no_route, 405: answers.no_route}
 T = TypeVar("T")
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -81,7 +83,7 @@ class Server:
                 Route("/EFI/BOOT/grub.cfg-01-{mac}", self.boot, methods=["GET"], name="grub"),
                 Route("/{path:path}", self.file, methods=["GET", "HEAD"]),
             ]
-        app = Starlette(routes=routes, lifespan=self.alive, exception_handlers=answers.WORDED)
+        app = Starlette(routes=routes, lifespan=self.alive, exception_handlers=_WORDED)
         app.router.redirect_slashes = False  # it would repeat the request's Host
         return app
 
