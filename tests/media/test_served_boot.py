@@ -91,14 +91,16 @@ def assert_found(there: Rack, machine: Machine, profile: Path, node: NodeSection
 # By iPXE as the server's own answers are, by GRUB and PXELINUX as its dnsmasq's files are.
 FIRMWARES = [
     pytest.param("bios", "ipxe", id="ipxe"),
+    pytest.param("uefi", "ipxe", id="ipxe-uefi", marks=pytest.mark.slow),
     pytest.param("uefi", "grub", id="grub", marks=pytest.mark.slow),
     pytest.param("bios", "pxelinux", id="pxelinux", marks=pytest.mark.slow),
 ]
 # What is on the screen once the menu has handed back to the firmware, and no disk is there.
 HANDED_BACK = {
-    "ipxe": "Hard Disk",
-    "grub": "Boot Maintenance Manager",
-    "pxelinux": "Booting from Hard Disk",
+    ("bios", "ipxe"): "Hard Disk",
+    ("uefi", "ipxe"): "Boot Maintenance Manager",
+    ("uefi", "grub"): "Boot Maintenance Manager",
+    ("bios", "pxelinux"): "Booting from Hard Disk",
 }
 
 
@@ -118,7 +120,7 @@ def test_installs_once_and_then_starts_the_disk(
         tell_installed(there, profile, node)
         with there.start(mac, firmware, ipxe=ipxe) as machine:
             machine.wait_for(local, 200)
-            assert "Linux version" not in machine.wait_for(HANDED_BACK[loader], 200)
+            assert "Linux version" not in machine.wait_for(HANDED_BACK[firmware, loader], 200)
         with there.start(STRANGER, firmware, ipxe=ipxe) as machine:
             said = machine.wait_for("REFUSED: no", 200)
             assert "Linux version" not in said

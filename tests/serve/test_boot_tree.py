@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,13 @@ def tree(tmp_path: Path, demo_source: Path) -> Path:
     argv += ["--pxelinux", "/usr/lib/PXELINUX/pxelinux.0"]
     subprocess.run(argv, cwd=ROOT, check=True, capture_output=True)
     return made
+
+
+def eventually(true: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def body(process: Process, path: str) -> bytes:
@@ -93,6 +102,17 @@ def test_the_folder_for_tftp(tree: Path, tmp_path: Path) -> None:
         for menu in (grub, syslinux):
             assert "inst.ks" not in menu.read_text()
             assert "local disk" in menu.read_text()
+        again = [
+            sys.executable,
+            "-m",
+            "builder",
+            "reinstall",
+            str(a_profile(tmp_path)),
+            "justinian",
+        ]
+        again += ["--state", str(tmp_path / "state.sqlite")]
+        subprocess.run(again, cwd=ROOT, check=True, capture_output=True)
+        eventually(lambda: "ksbuild.reinstall=00014-justinian" in grub.read_text())
     checked = subprocess.run(
         ["dnsmasq", "--test", f"--conf-file={top}/dnsmasq.conf"], capture_output=True, check=False
     )

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from builder.serve import app
 from tests.serve import replay
+from tests.serve.process import serving
 from tests.serve.running import OTHER, SECRET, Running, running, served
 
 CHROMIUM = "/usr/bin/chromium"
@@ -145,6 +146,18 @@ def test_on_a_phone(
     assert complaints == []
 
 
+def test_many_pairs_on_a_phone(tmp_path: Path, chromium: Browser, complaints: list[str]) -> None:
+    with running(tmp_path, served(SECRET, OTHER)) as server:
+        list(replay.play(server, replay.failed()))
+        for page in opened(chromium, complaints, width=360):
+            go(page, server)
+            assert page.evaluate("document.documentElement.scrollWidth") <= 360
+            boxes = [link.bounding_box() for link in page.locator("a").all()]
+            assert boxes
+            assert all(box and box["height"] >= 24 for box in boxes)
+    assert complaints == []
+
+
 def test_by_keyboard_alone(server: Running, page: Page) -> None:
     """Every link and summary is reached by Tab, shows that it is, and does what it says."""
     list(replay.play(server, replay.whole()))
@@ -201,10 +214,15 @@ def test_as_a_screen_reader_meets_it(server: Running, page: Page) -> None:
 
 
 def test_the_connection_is_lost_and_comes_back(tmp_path: Path, page: Page) -> None:
-    with running(tmp_path) as server:
-        go(page, server)
+    with serving(tmp_path) as process:
+        page.goto(process.told["page"])
         expect(page.locator("#live")).to_contain_text("Live")
+        process.kill()
     expect(page.locator("#live")).to_contain_text("lost")
+    with serving(tmp_path) as process:
+        expect(page.locator("#live")).to_contain_text("Live")
+        assert process.tell("julius", b"stage=guests&event=ok") == 204
+        expect(page.locator("#node_julius_now")).to_contain_text("Ready for guests: done")
 
 
 def test_many_pairs(tmp_path: Path, page: Page, complaints: list[str]) -> None:
