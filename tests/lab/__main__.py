@@ -112,7 +112,8 @@ def up(options: argparse.Namespace, folder: Path, tell: Tell) -> int:
 def _stay(pair: TestPair) -> NoReturn:
     print("\nThe pair runs until Ctrl-C. On a node:")
     for server in pair.servers:
-        print(f"  {shlex.join(pair.shell.argv(server.address, ''))}   # {server.name}")
+        login = shlex.join(pair.shell.argv(server.address, ""))
+        print(f"  {login}   # {server.name}", flush=True)
     while True:
         time.sleep(3600)
 
