@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 pytestmark = [pytest.mark.uml, pytest.mark.timeout(3600)]
+# A shell that starts something in the background has it ignore Ctrl-C, and its children too.
+HEEDING = ["env", "--default-signal=INT"]
 # Typed on a node of a running pair, as the page says.
 THERE = "ksnode status\ncrm_mon -1rf\ncat /proc/drbd\n"
 
@@ -22,7 +24,7 @@ def typed(command: str, root: Path) -> Iterator["subprocess.Popen[str]"]:
     """The command in a session of its own; Ctrl-C at the end of the block if it still runs."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     with subprocess.Popen(
-        command.split(), cwd=root, env={**bare, "LAB_NONCE": "by the tutorial"}, text=True,
+        [*HEEDING, *command.split()], cwd=root, env={**bare, "LAB_NONCE": "by the tutorial"}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     ) as process:  # fmt: skip
         try:
