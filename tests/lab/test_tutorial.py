@@ -23,8 +23,9 @@ THERE = "ksnode status\ncrm_mon -1rf\ncat /proc/drbd\n"
 def typed(command: str, root: Path) -> Iterator["subprocess.Popen[str]"]:
     """The command in a session of its own; Ctrl-C at the end of the block if it still runs."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment = {**bare, "LAB_NONCE": "by the tutorial"}
     with subprocess.Popen(
-        [*HEEDING, *command.split()], cwd=root, env={**bare, "LAB_NONCE": "by the tutorial"}, text=True,
+        [*HEEDING, *command.split()], cwd=root, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
     ) as process:  # fmt: skip
         try:
