@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 UNKNOWN = "nothing here for this address"
 HEADERS = {
@@ -55,6 +55,23 @@ class Pieces(Response):
         for part in parts:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+def cased(app: ASGIApp) -> ASGIApp:
+    """The same with headers' names as RFC 9110 writes them: GRUB 2.06 knows Content-Length in no
+    other case, and waits for the connection's end without it (grub-core/net/http.c, parse_line).
+    """
+
+    async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if "headers" in message:
+                named = [(name.title(), value) for name, value in message["headers"]]
+                message = {**message, "headers": named}
+            await send(message)
+
+        await app(scope, receive, sending)
+
+    return answering
 
 
 async def no_disk(_: Request, error: Exception) -> Response:

@@ -18,7 +18,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from builder.inputs import certificates
-from builder.serve import trust
+from builder.serve import answers, trust
 from builder.serve.app import Server
 from builder.serve.catalog import Catalog
 from builder.serve.dnsmasq import Dnsmasq
@@ -176,7 +176,7 @@ def _believed(certificate: Path, catalog: Catalog) -> Iterator[str]:
 
 def _config(settings: Settings, server: Server) -> uvicorn.Config:
     return uvicorn.Config(
-        server.app(),
+        answers.cased(server.app()),
         loop="asyncio",
         http="h11",
         ws="none",

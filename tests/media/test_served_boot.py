@@ -88,10 +88,11 @@ def assert_found(there: Rack, machine: Machine, profile: Path, node: NodeSection
     assert stages(there, profile, node)["kickstart"] == "done"
 
 
-# By iPXE as the server's own answers are, by GRUB and PXELINUX as its dnsmasq's files are.
+# By iPXE and HTTP Boot's GRUB as the server answers, else by what its dnsmasq hands out.
 FIRMWARES = [
     pytest.param("bios", "ipxe", id="ipxe"),
     pytest.param("uefi", "ipxe", id="ipxe-uefi", marks=pytest.mark.slow),
+    pytest.param("uefi", "http", id="http-boot", marks=pytest.mark.slow),
     pytest.param("uefi", "grub", id="grub", marks=pytest.mark.slow),
     pytest.param("bios", "pxelinux", id="pxelinux", marks=pytest.mark.slow),
 ]
@@ -99,6 +100,7 @@ FIRMWARES = [
 HANDED_BACK = {
     ("bios", "ipxe"): "Hard Disk",
     ("uefi", "ipxe"): "Boot Maintenance Manager",
+    ("uefi", "http"): "Boot Maintenance Manager",
     ("uefi", "grub"): "Boot Maintenance Manager",
     ("bios", "pxelinux"): "Booting from Hard Disk",
 }
@@ -108,19 +110,20 @@ HANDED_BACK = {
 def test_installs_once_and_then_starts_the_disk(
     profile: Path, tree: Path, node: NodeSection, tmp_path: Path, firmware: Firmware, loader: str
 ) -> None:
-    mac, ipxe, plain = node.uplink.ports[0], loader != "grub", loader == "pxelinux"
-    local = "is installed, starting its disk" if loader == "ipxe" else "Start from the local"
+    mac, plain, menus = node.uplink.ports[0], loader == "pxelinux", loader in ("grub", "pxelinux")
+    ipxe, http = loader in ("ipxe", "pxelinux"), loader == "http"
+    local = "Start from the local" if menus else "is installed, starting its disk"
     with served_rack(profile, tree, tmp_path / "rack", "--pool", POOL, plain=plain) as there:
-        with there.start(mac, firmware, ipxe=ipxe) as machine:
-            if loader != "ipxe":
+        with there.start(mac, firmware, ipxe=ipxe, http=http) as machine:
+            if menus:
                 machine.wait_for(f"Install {node.name}", 200)
                 time.sleep(1)  # a menu that is still being drawn takes no key
                 machine.type("\r")
             assert_found(there, machine, profile, node)
         tell_installed(there, profile, node)
-        with there.start(mac, firmware, ipxe=ipxe) as machine:
+        with there.start(mac, firmware, ipxe=ipxe, http=http) as machine:
             machine.wait_for(local, 200)
             assert "Linux version" not in machine.wait_for(HANDED_BACK[firmware, loader], 200)
-        with there.start(STRANGER, firmware, ipxe=ipxe) as machine:
+        with there.start(STRANGER, firmware, ipxe=ipxe, http=http) as machine:
             said = machine.wait_for("REFUSED: no", 200)
             assert "Linux version" not in said

@@ -1,6 +1,7 @@
 """ksbuild serve with a tree of ksbuild pxe's."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,13 @@ def tree(tmp_path: Path, demo_source: Path) -> Path:
     return made
 
 
+def head(process: Process, path: str) -> str:
+    """An answer's head, as it is on the wire."""
+    with socket.create_connection(("127.0.0.1", process.port), timeout=120) as connection:
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).decode()
+
+
 def eventually(true: Callable[[], bool]) -> None:
     until = time.monotonic() + 60
     while not true():
@@ -47,6 +55,7 @@ def test_the_tree_without_what_is_a_pairs(tree: Path, tmp_path: Path) -> None:
         base = f"http://127.0.0.1:{process.port}"
         assert f"chain --autofree --replace {base}/ipxe/".encode() in body(process, "/boot.ipxe")
         assert b"REFUSED" in body(process, "/EFI/BOOT/grub.cfg")
+        assert f"\r\nContent-Length: {len(kernel)}\r\n" in head(process, f"/{KERNEL}"), "for GRUB"
         script = body(process, f"/ipxe/{MAC}.ipxe").decode()
         assert f"kernel {base}/{KERNEL} " in script
         assert (
