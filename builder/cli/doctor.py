@@ -66,7 +66,7 @@ def _library(name: str) -> tuple[bool, str]:
     try:
         return True, f"{name} {metadata.version(name)}"
     except metadata.PackageNotFoundError:
-        return False, f"{name} is not installed; next: pip install ksbuild"
+        return False, f"{name} is not installed; next, in ksbuild's folder: pip install ."
 
 
 def _folder(name: str) -> tuple[bool, str]:

@@ -1,6 +1,7 @@
 """ksbuild init"""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -85,11 +86,23 @@ def _answers() -> "Answers":
     first = ask("Address of the first node in the local network", "10.0.0.11/24")
     second = ask("Address of the second node", "10.0.0.12/24")
     gateway = ask("Gateway", "10.0.0.1")
-    key = ask("File with your SSH public key", "~/.ssh/id_ed25519.pub")
+    key = _public_key(ask)
     kinds = click.Choice(sorted(DISTRIBUTIONS))
     kind = click.prompt("Distribution", default="alma", type=kinds, err=True)
-    try:
-        line = Path(key).expanduser().read_text(encoding="utf-8").strip()
-    except OSError:
-        line = "FILL-IN"
-    return Answers(pair, names, (first, second), gateway, line, DISTRIBUTIONS[kind])
+    return Answers(pair, names, (first, second), gateway, key, DISTRIBUTIONS[kind])
+
+
+def _public_key(ask: Callable[[str, str], str]) -> str:
+    """The line of a public key, asked for again where the file is something else, such as the
+    private one; FILL-IN where there is no file."""
+    from builder.profile.values import is_ssh_key
+
+    while True:
+        path = Path(ask("File with your SSH public key", "~/.ssh/id_ed25519.pub")).expanduser()
+        try:
+            line = path.read_text(encoding="utf-8", errors="replace").strip()
+        except OSError:
+            return "FILL-IN"
+        if is_ssh_key(line):
+            return line
+        click.echo(f"{path} holds no OpenSSH public key; its name ends with .pub", err=True)

@@ -17,7 +17,7 @@ from builder.cli.medium import (
     write_companion,
     write_patched,
 )
-from builder.cli.outcome import INTERRUPTED, REFUSED, errors_worded, fail, result
+from builder.cli.outcome import INTERRUPTED, errors_worded, fail, keep_older, result
 from builder.cli.packages import EXTRA_PACKAGES, extras_worded, need_network, read_extras
 from builder.cli.planning import prepare
 from builder.cli.progress import progress
@@ -95,7 +95,8 @@ def iso(
     node = _one_node(node, rejoin, ticket)
     if with_stage2 and mode != "boot":
         raise click.UsageError("--with-stage2 is for --mode boot; a patched medium has it anyway")
-    _keep_older(output, force=force or dry_run)
+    inputs = {profile: "the profile", ticket: "the ticket"}
+    keep_older(output, inputs, force=force or dry_run)
     when = build_time()
     with errors_worded():
         prepared = prepare(profile, keys, keep=not dry_run, node=node, ticket=ticket)
@@ -106,7 +107,7 @@ def iso(
                 opened.refuse_customised()
             output = output or default_output(profile, node, opened)
             target = Target(output, md5, force, quiet, when)
-            _keep_older(output, force=force or dry_run, source=path)
+            keep_older(output, {**inputs, path: "the source"}, force=force or dry_run)
             chosen = mode or default_mode(opened)
             medium = choose_medium(prepared.profile, opened, chosen, node, with_stage2=with_stage2)
             dvd = medium.dvd
@@ -127,17 +128,7 @@ def iso(
     if as_json:
         _say_json(made, digest)
     else:
-        _say(made, digest, "" if mode else ", the default for this source")
-
-
-def _keep_older(output: Path | None, *, force: bool, source: Path | None = None) -> None:
-    """Fail where an older file would be replaced, and always where that is the source itself."""
-    if output is None or not output.exists():
-        return
-    if source is not None and output.samefile(source):
-        fail(REFUSED, f"{output} is the source itself", "name another file with --output")
-    if not force:
-        fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
+        _say(made, digest, profile, "" if mode else ", the default for this source")
 
 
 def _one_node(node: str | None, rejoin: str | None, ticket: Path | None) -> str | None:
@@ -189,7 +180,14 @@ def _say_json(made: _Made, digest: str | None) -> None:
     )
 
 
-def _say(made: _Made, digest: str | None, by_default: str) -> None:
+def _booting(made: _Made, profile: Path) -> str:
+    if made.mode == "oemdrv":
+        return ""
+    node = made.medium.node or made.plan.pair.nodes[1].name
+    return f"next, to see it boot: ksbuild try {profile} {made.output} --node {node}\n"
+
+
+def _say(made: _Made, digest: str | None, profile: Path, by_default: str) -> None:
     alone = f", node {made.medium.node} alone" if made.medium.node else ""
     click.echo(f"pair {made.plan.pair.name}{alone}, plan {made.plan.digest}")
     click.echo(f"mode {made.mode}{by_default}: {MODES[made.mode]}")
@@ -205,11 +203,10 @@ def _say(made: _Made, digest: str | None, by_default: str) -> None:
         return
     click.echo(f"{digest}  {made.output}" if digest else f"{made.output}, not summed (--md5 drop)")
     if made.medium.demonstration:
-        node = made.medium.node or made.plan.pair.nodes[1].name
         click.echo(
-            "This is a DEMONSTRATION: it boots and finds its kickstart, and installs nothing.\n"
-            f"next, to see it boot: make try NODE={node}\n"
-            "next, for a medium that installs: make iso PROFILE=pair.toml SOURCE=EL9.iso"
+            "This is a DEMONSTRATION: it finds its kickstart, and installs nothing.\n"
+            + _booting(made, profile)
+            + f"next, for a medium that installs: ksbuild iso {profile} --source EL9.iso"
         )
     elif made.mode == "oemdrv":
         click.echo("next: give each server the unmodified EL9 ISO in one drive and this in another")

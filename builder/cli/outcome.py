@@ -4,7 +4,7 @@ import contextlib
 import errno
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -80,6 +80,17 @@ def _word(error: Exception) -> None:
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
             fail(ENVIRONMENT, f"{where}{error.strerror or error}")
+
+
+def keep_older(output: Path | None, inputs: Mapping[Path | None, str], *, force: bool) -> None:
+    """Fail where an older file would be replaced, and always where it is one of the `inputs`."""
+    if output is None or not output.exists():
+        return
+    for path, what in inputs.items():
+        if path is not None and path.exists() and output.samefile(path):
+            fail(REFUSED, f"{output} is {what} itself", "name another file with --output")
+    if not force:
+        fail(REFUSED, f"{output} is there already", "add --force to replace it, or name another")
 
 
 class Commands(click.Group):

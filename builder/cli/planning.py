@@ -169,4 +169,4 @@ def _unknown(profile: Path, node: str, names: list[str]) -> NoReturn:
 
     near = difflib.get_close_matches(node, names, 1)
     guess = f"; did you mean {near[0]}?" if near else ""
-    fail(PROFILE, f"{profile} has no node {node}{guess}", f"--node {' or --node '.join(names)}")
+    fail(PROFILE, f"{profile} has no node {node}{guess}", f"name {' or '.join(names)}")

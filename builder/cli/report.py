@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from builder.cli.outcome import REFUSED, errors_worded, fail
+from builder.cli.outcome import errors_worded, keep_older
 from builder.cli.plan import KEYS
 from builder.cli.planning import make_plan
 
@@ -24,8 +24,7 @@ def report(profile: Path, output: Path | None, keys: Path | None, force: bool) -
     from builder.resources import templates
 
     output = output or Path(f"{profile.stem}.html")
-    if output.exists() and not force:
-        fail(REFUSED, f"{output} is there already", "name another file with -o, or --force")
+    keep_older(output, {profile: "the profile"}, force=force)
     with errors_worded():
         text = render(make_plan(profile, keys, keep=False), templates())
         output.write_text(text, encoding="utf-8")

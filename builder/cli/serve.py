@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from builder.serve.run import Settings
     from builder.serve.store import Store
 
-EXTRA = "pip install 'ksbuild[serve]'"
+EXTRA = "in ksbuild's folder: pip install '.[serve]'"
 DEFAULT_STATE = "ksbuild-serve.sqlite"
 STATE = click.option(
     "--state", type=click.Path(path_type=Path), default=DEFAULT_STATE, help="Default: here."

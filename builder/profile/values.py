@@ -34,6 +34,9 @@ def _mac(value: str) -> str:
     return value.upper()
 
 
+FILL_IN = "FILL-IN"  # what `ksbuild init` could not know
+
+
 def _interface(value: str) -> str:
     try:
         interface = ipaddress.IPv4Interface(value)
@@ -64,6 +67,8 @@ def _host(value: str) -> str:
 def _one_line(value: str) -> str:
     if _CONTROL.search(value):
         raise ValueError("a control character or line break is not allowed here")
+    if value == FILL_IN:
+        raise ValueError("not filled in yet: `ksbuild init` could not know it")
     return value
 
 
@@ -79,6 +84,15 @@ def _ssh_key(value: str) -> str:
     if not re.fullmatch(kinds + r' [A-Za-z0-9+/=]{40,}(?: [^"\\]*)?', _one_line(value)):
         raise ValueError("not an OpenSSH public key line")
     return value
+
+
+def is_ssh_key(line: str) -> bool:
+    """Whether it is what a profile takes for an OpenSSH public key."""
+    try:
+        _ssh_key(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _static(value: bool) -> bool:

@@ -186,7 +186,7 @@ def test_a_demonstration_says_so(profile: Path, demo_source: Path, tmp_path: Pat
     result = ksbuild("iso", profile, "--source", demo_source, "-o", output)
     assert result.exit_code == 0
     assert "DEMONSTRATION" in result.output
-    assert "make iso PROFILE=pair.toml SOURCE=" in result.output
+    assert f"ksbuild iso {profile} --source EL9.iso" in result.output
     with pytest.raises(Exception, match="KSBUILD-DEMO"):
         verify_boot_medium(output, {}, "KSBUILD")
 

@@ -162,7 +162,7 @@ def test_an_unknown_node(
     said = ksbuild("iso", profile, "--source", el9_iso, "--node", name, "-o", tmp_path / "x.iso")
     assert said.exit_code == 3
     assert f"{profile} has {guess}" in said.stderr
-    assert "next: --node justinian or --node julius" in said.stderr
+    assert "next: name justinian or julius" in said.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["pair.toml"], "not even keys"
 
 
@@ -205,3 +205,13 @@ def test_the_earlier_medium_may_be_of_any_kind(
             ksbuild("iso", profile, "--source", source, "--mode", mode, "-o", output).exit_code == 0
         )
         assert ksbuild("plan", profile, "--against", output).exit_code == 0, mode
+
+
+@pytest.mark.parametrize("command", ["iso", "report"])
+def test_the_profile_is_never_replaced(profile: Path, el9_iso: Path, command: str) -> None:
+    before = profile.read_bytes()
+    source = ("--source", el9_iso) if command == "iso" else ()
+    said = ksbuild(command, profile, *source, "-o", profile, "--force")
+    assert said.exit_code == 5
+    assert f"{profile} is the profile itself" in said.stderr
+    assert profile.read_bytes() == before

@@ -103,7 +103,10 @@ def test_from_two_described_servers(tmp_path: Path) -> None:
 
 def test_questions_on_a_terminal(tmp_path: Path) -> None:
     """A real terminal: each question with its default, Enter takes it, a typing error is said."""
-    answers = ["", "ada", "", "10.0.0.21/24", "", "", str(tmp_path / "none.pub"), "debian", "rocky"]
+    private = tmp_path / "id"
+    private.write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz\n")
+    keys = [str(private), str(tmp_path / "none.pub")]
+    answers = ["", "ada", "", "10.0.0.21/24", "", "", *keys, "debian", "rocky"]
     questions = [
         "Name of the pair [pair1]: ",
         "Name of the first node [node1]: ",
@@ -111,7 +114,7 @@ def test_questions_on_a_terminal(tmp_path: Path) -> None:
         "Address of the first node in the local network [10.0.0.11/24]: ",
         "Address of the second node [10.0.0.12/24]: ",
         "Gateway [10.0.0.1]: ",
-        "File with your SSH public key [~/.ssh/id_ed25519.pub]: ",
+        *["File with your SSH public key [~/.ssh/id_ed25519.pub]: "] * 2,
         "Distribution (",
         "Distribution (",
     ]
@@ -123,6 +126,7 @@ def test_questions_on_a_terminal(tmp_path: Path) -> None:
         said += until(ours, f"ksbuild validate {tmp_path / 'pair.toml'}")
         assert asked.wait(60) == 0
     assert b"'debian' is not one of" in said
+    assert b"holds no OpenSSH public key; its name ends with .pub" in said
     assert b"next: fill in what says FILL-IN, then: " in said
     made = tomllib.loads((tmp_path / "pair.toml").read_text())
     assert made["pair"]["name"] == "pair1"
@@ -192,6 +196,7 @@ def test_what_is_not_known_is_found_by_validate(tmp_path: Path) -> None:
         load(profile)
     keys = {problem.key for problem in caught.value.problems}
     assert {"access.ssh_keys[0]", "node[0].uplink.ports[0]", "node[1].fencing[0].address"} <= keys
+    assert {"node[0].serial", "node[1].disk.serial"} <= keys
 
 
 @pytest.mark.parametrize("name", ["example", "dl380g6"])

@@ -257,9 +257,11 @@ def test_a_demonstration_says_so(demo_source: Path, tmp_path: Path) -> None:
     where: list[str | Path] = ["-o", tmp_path / "demo.iso", "--keys", tmp_path / "keys"]
     made = ksbuild("iso", ROOT / "profiles/example.toml", "--source", demo_source, *where)
     assert made.exit_code == 0, made.output
-    hints = "next, to see it boot: make try NODE=julius\nnext, for a medium that installs: make iso"
-    assert hints in made.output
-    assert made.output.splitlines()[-1].endswith("make iso PROFILE=pair.toml SOURCE=EL9.iso")
+    profile = ROOT / "profiles/example.toml"
+    assert made.output.splitlines()[-2:] == [
+        f"next, to see it boot: ksbuild try {profile} {tmp_path / 'demo.iso'} --node julius",
+        f"next, for a medium that installs: ksbuild iso {profile} --source EL9.iso",
+    ]
     assert (
         "\n  demonstration: installs nothing\n" in ksbuild("inspect", tmp_path / "demo.iso").output
     )

@@ -44,7 +44,7 @@ def test_without_the_extra(tmp_path: Path, missing: str) -> None:
         assert done.returncode == status, done.stderr
         if status:
             assert f"serve needs a package that is not there: {missing}" in done.stderr
-            assert "next: pip install 'ksbuild[serve]'" in done.stderr
+            assert "next: in ksbuild's folder: pip install '.[serve]'" in done.stderr
     assert not (tmp_path / "pair.keys").exists()
 
 
