@@ -110,11 +110,10 @@ def iso(
             keep_older(output, {**inputs, path: "the source"}, force=force or dry_run)
             chosen = mode or default_mode(opened)
             medium = choose_medium(prepared.profile, opened, chosen, node, with_stage2=with_stage2)
-            dvd = medium.dvd
-            network = need_network(prepared, opened, extras, dvd=dvd, offline=offline)
+            network = need_network(prepared, opened, extras, dvd=medium.dvd, offline=offline)
             summary = {**extras.summary, "network": network} if extras else None
             packed = str(summary["folder"]) if summary else ""
-            plan = prepared.plan(extras=packed, dvd=dvd, network=network)
+            plan = prepared.plan(extras=packed, dvd=medium.dvd, network=network)
             files = tree(plan, medium, templates(), extras=summary)
             if chosen == "boot" and not dry_run:
                 write_boot(target, files, opened, medium, extras)
