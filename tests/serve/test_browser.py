@@ -1,6 +1,7 @@
 """The page in Chromium: live, without JavaScript, on a phone, by keyboard, read aloud."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -260,7 +261,7 @@ def test_a_silent_node_grows_older_on_the_page(server: Running, page: Page) -> N
     server.tell("uplink", "ok")
     page.clock.install()
     go(page, server)
-    expect(page.locator("#node_justinian_now")).to_contain_text("heard 0 s ago")
+    expect(page.locator("#node_justinian_now")).to_contain_text(re.compile(r"heard \d+ s ago"))
     server.ahead_s = 300
     page.clock.run_for(16_000)
     expect(page.locator("#node_justinian_now")).to_contain_text("heard 5 min ago")

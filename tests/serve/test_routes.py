@@ -217,7 +217,6 @@ def test_what_is_no_request(server: Running, sent: bytes) -> None:
 
 
 def test_who_never_asks_is_hung_up_on(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "SILENT_S", 2)
     callers = [socket.create_connection(("127.0.0.1", server.port), timeout=240) for _ in range(50)]
     for number, caller in enumerate(callers):
         if number % 2:  # an answer before it buys no more time
@@ -226,6 +225,7 @@ def test_who_never_asks_is_hung_up_on(server: Running, monkeypatch: pytest.Monke
             caller.sendall(b"GET / HT")
         else:
             caller.sendall(b"GET / HTTP/1.1\r\nX: "[:number])
+    monkeypatch.setattr(run, "SILENT_S", 2)
     for caller in callers:
         with caller, contextlib.suppress(ConnectionResetError):
             while caller.recv(65536):
