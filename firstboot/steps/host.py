@@ -79,6 +79,8 @@ class Host(Step):
         """Whether SELinux's local rules lack ours; libsemanage writes them where this looks."""
         if not self._selinux:
             return []
+        if not any(self._context.root.glob(selinux.MODULES)):
+            return [f"SELinux confines {selinux.PERMISSIVE}, in which DRBD can't run"]
         pattern = selinux.pattern(self._context.identity)
         for rules in self._context.root.glob("etc/selinux/*/contexts/files/file_contexts.local"):
             for line in rules.read_text(encoding="utf-8").splitlines():

@@ -34,7 +34,7 @@ QUESTIONS = {
     "mounts": ("findmnt", "--all"),
     "kernel": ("dmesg", "--ctime"),
     "journal": ("journalctl", "--boot", "--no-pager", "--lines=20000"),
-    "avc": ("ausearch", "--message", "avc", "--start", "boot"),
+    "avc": ("ausearch", "--input-logs", "--message", "avc", "--start", "boot"),
 }
 _LIMIT = 4 << 20  # bytes of one answer that are kept, its end
 _KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----", re.S)

@@ -1,11 +1,13 @@
 """The host step: who is told what, once, and again after a crash."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from firstboot.commands import CommandError
 from firstboot.engine import Step
+from firstboot.render import selinux
 from firstboot.rendezvous.session import Meeting
 from firstboot.steps import Context
 from firstboot.steps.host import Host
@@ -43,6 +45,7 @@ def have_effect(root: Path) -> None:
     for name, value in IN_EFFECT.items():
         lay(root / "proc/sys" / name, value)
     label = "/srv/vmdata(/.*)?    system_u:object_r:virt_image_t:s0"
+    lay(root / selinux.MODULES.replace("*", "targeted", 1).replace("*", "400") / "cil", "")
     lay(root / "etc/selinux/targeted/contexts/files/file_contexts.local", f"# made\n\n{label}")
 
 
@@ -57,7 +60,7 @@ def test_from_nothing(context: Context, run: ScriptedRun) -> None:
     missing = step.check()
     assert "/etc/hosts is not as planned" in missing
     assert "vm.dirty_bytes is 0, not 268435456" in missing
-    assert missing[-1] == "SELinux has no label for /srv/vmdata(/.*)?"
+    assert missing[-1] == "SELinux confines drbd_t, in which DRBD can't run"
     all_told(run)
     step.apply()
     have_effect(context.root)
@@ -100,3 +103,6 @@ def test_another_label_is_not_ours(context: Context, run: ScriptedRun) -> None:
     rules = context.root / "etc/selinux/targeted/contexts/files/file_contexts.local"
     rules.write_text(rules.read_text().replace("virt_image_t", "var_t"))
     assert Host(context).check() == ["SELinux has no label for /srv/vmdata(/.*)?"]
+    (word,) = context.root.glob(selinux.MODULES)
+    shutil.rmtree(word)
+    assert Host(context).check() == ["SELinux confines drbd_t, in which DRBD can't run"]

@@ -195,8 +195,8 @@ POLICY = """
 (sensitivity s0) (sensitivityorder (s0)) (category c0) (categoryorder (c0))
 (sensitivitycategory s0 (c0)) (level low (s0)) (level high (s0 (c0))) (levelrange all (low high))
 (user system_u) (userrole system_u object_r) (userlevel system_u low) (userrange system_u all)
-(role object_r) (type virt_image_t) (type disk_t)
-(roletype object_r virt_image_t) (roletype object_r disk_t)
+(role object_r) (type virt_image_t) (type disk_t) (type drbd_t)
+(roletype object_r drbd_t) (roletype object_r virt_image_t) (roletype object_r disk_t)
 (typeattribute file_type) (typeattributeset file_type (virt_image_t))
 (typeattribute device_node) (typeattributeset device_node (disk_t))
 (allow file_type file_type (file (read))) (allow device_node device_node (file (read)))
@@ -222,6 +222,8 @@ def test_semanage_takes_it(tmp_path: Path) -> None:
     done = privately(semanage, target)
     assert done.returncode == 0, done.stderr
     rules = (etc / "default/contexts/files/file_contexts.local").read_text()
+    (module,) = tmp_path.glob(selinux.MODULES.replace("var/lib/selinux", "store"))
+    assert module.is_dir()
     assert "/srv/vmdata(/.*)?    system_u:object_r:virt_image_t:s0\n" in rules
     target.write_text(file.text.replace("virt_image_t", "no_such_t"))
     assert "no_such_t is invalid" in privately(semanage, target).stderr
