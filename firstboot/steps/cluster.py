@@ -63,7 +63,7 @@ class ClusterUp(Step):
         """Write the files, start both daemons, wait for the peer's, load the configuration."""
         self._write()
         if latches.is_set(self._context.root, latches.COMPLETE):
-            self._context.run(["systemctl", "restart", "--no-block", systemd.GATE])
+            self._context.run(["systemctl", "start", "--no-block", systemd.GATE])
             return
         pacemaker.start_units(self._context.run)
         wait(self._context, self.name, self._offline, ONLINE_S, self._sleep)

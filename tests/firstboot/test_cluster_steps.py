@@ -168,7 +168,7 @@ def test_on_a_complete_node_the_gate_alone_starts_the_cluster(
     gate.say(context.root, "b", "julius answers on no link")
     run.expect(LOOK, "", 102)
     assert step.check() == ["the cluster is not started: julius answers on no link"]
-    run.expect("systemctl restart --no-block ksbuild-gate.service")
+    run.expect("systemctl start --no-block ksbuild-gate.service")
     step.apply()
     run.assert_finished()
 
