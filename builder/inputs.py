@@ -90,7 +90,11 @@ def certificates(path: Path) -> str:
 
     Raises InputError when it is missing or holds none.
     """
-    found = _CERTIFICATE.findall(_text(path, "the certificate of the progress server"))
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")  # comments are in any language
+    except FileNotFoundError:
+        raise InputError(f"{path}, the server's certificate, is not there", _PUT) from None
+    found = _CERTIFICATE.findall(text)
     if not found:
         raise InputError(f"{path} holds no PEM certificate", _PUT)
     return "\n".join(found) + "\n"

@@ -104,6 +104,8 @@ def bind(address: str, port: int) -> socket.socket:
 def check_certificate(settings: Settings) -> None:
     """Raise OSError (ssl.SSLError is one) when certificate and key cannot be used."""
     if settings.certificate is not None:
+        for path in filter(None, (settings.certificate, settings.key)):
+            path.open("rb").close()  # OpenSSL does not say which one is missing
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(settings.certificate, settings.key)
 

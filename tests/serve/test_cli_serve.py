@@ -110,6 +110,10 @@ def test_a_state_or_certificate_that_is_none(tmp_path: Path) -> None:
     result = ksbuild("serve", a_profile(tmp_path), *LISTEN, *pair)
     assert result.exit_code == 6
     assert "next: a PEM certificate and its own key" in result.stderr
+    absent = ("--certificate", tmp_path / "absent.pem", "--key", tmp_path / "junk")
+    result = ksbuild("serve", a_profile(tmp_path), *LISTEN, *absent)
+    assert result.exit_code == 6
+    assert f"{tmp_path / 'absent.pem'}: No such file" in result.stderr
 
 
 def test_other_keys_than_the_state_knows(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_from_the_loaders_answer_to_the_kickstart(
     stranger, _ = certificate(tmp_path, "stranger")
     base = f"https://127.0.0.1:{a_port(tmp_path)}"
     both = tmp_path / "both.pem"  # as many keep them
-    both.write_text(key.read_text() + crt.read_text())
+    both.write_text(f"# für ksbuild\n{key.read_text()}{crt.read_text()}")
     secure = ("--certificate", str(both), "--key", str(both))
     with serving(tmp_path, *secure, *options) as process:
         assert process.told["url"] == base
